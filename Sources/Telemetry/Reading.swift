@@ -1,0 +1,77 @@
+// One decoded reading as a fixed-size row, and the batch that holds many of them.
+
+/// One sample of one device. Rows have a fixed size; their texts lie in the batch's `text`.
+///
+/// A row, not columns, because COPY writes rows: one pass over one array (DECISIONS.md, 2026-11-23).
+package struct Reading: Sendable {
+  /// Source time, microseconds since 1970-01-01T00:00:00Z.
+  package var timestamp: Int64
+  package var deviceID: TextSlice
+  /// Empty = the table's default, 'scada'.
+  package var sourceSystem: TextSlice
+  package var signals: SignalSet
+  /// OPC UA status code as the source sent it; nil = none was sent, which means Good.
+  package var quality: UInt32?
+  /// By `Signal.rawValue`; meaningful only where `signals` has the bit.
+  package var values: InlineArray<13, Float>
+
+  @inlinable package init(timestamp: Int64, deviceID: TextSlice) {
+    self.timestamp = timestamp
+    self.deviceID = deviceID
+    self.sourceSystem = TextSlice(offset: 0, byteCount: 0)
+    self.signals = []
+    self.quality = nil
+    self.values = InlineArray(repeating: 0)
+  }
+
+  @inlinable package subscript(signal: Signal) -> Float? {
+    get { signals.contains(signal) ? values[signal.rawValue] : nil }
+    set {
+      if let newValue {
+        values[signal.rawValue] = newValue
+        signals.insert(SignalSet(signal))
+      } else {
+        signals.remove(SignalSet(signal))
+      }
+    }
+  }
+}
+
+/// A text within `ReadingBatch.text`, UTF-8.
+package struct TextSlice: Sendable, Hashable {
+  package var offset: UInt32
+  package var byteCount: UInt32
+
+  @inlinable package init(offset: UInt32, byteCount: UInt32) {
+    self.offset = offset
+    self.byteCount = byteCount
+  }
+
+  @inlinable package var range: Range<Int> { Int(offset)..<Int(offset) + Int(byteCount) }
+}
+
+/// Validated readings on their way to the store: two allocations whatever the count. Moves from the connection's loop
+/// to the pipeline.
+package struct ReadingBatch: Sendable {
+  package var readings: [Reading] = []
+  /// Device ids and source systems, UTF-8 without NUL; a run of readings of one device shares its text.
+  package var text: [UInt8] = []
+
+  package init() {}
+
+  package var isEmpty: Bool { readings.isEmpty }
+
+  package func string(_ slice: TextSlice) -> String { String(decoding: text[slice.range], as: UTF8.self) }
+
+  /// Adds a text and returns where it lies.
+  package mutating func add(text bytes: some Sequence<UInt8>) -> TextSlice {
+    let offset = text.count
+    text.append(contentsOf: bytes)
+    return TextSlice(offset: UInt32(offset), byteCount: UInt32(text.count - offset))
+  }
+
+  package mutating func removeAll(keepingCapacity: Bool) {
+    readings.removeAll(keepingCapacity: keepingCapacity)
+    text.removeAll(keepingCapacity: keepingCapacity)
+  }
+}
