@@ -25,10 +25,17 @@ func library(_ name: String, apt: String) -> Target {
   .systemLibrary(name: name, providers: [.apt([apt])])
 }
 
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+
 let package = Package(
   name: "alkhorayef-esp",
   products: [],
-  dependencies: [],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+  ],
   targets: [
     // 0: C libraries, each imported by one module only.
     library("CNghttp2", apt: "libnghttp2-dev"),
@@ -39,6 +46,10 @@ let package = Package(
     module("Status"),
     module("HTTPCore"),
     module("Telemetry"),
+
+    // 2: one protocol or C library each.
+    module("HTTP2", ["CNghttp2", "HTTPCore", nioCore, nioPosix, logging]),
+    module("RPC", ["HTTPCore", "Status", nioCore]),
 
     tests("TelemetryTests", ["Telemetry"]),
   ]

@@ -1,0 +1,166 @@
+// One HTTP/2 connection on a NIO channel: feeds the session, tells delegates the news, sends once a read cycle.
+internal import HTTPCore
+internal import Logging
+internal import NIOCore
+
+/// The channel handler of a server connection; concrete, because a generic one costs 900 instructions a request.
+final class HTTP2Handler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  /// Bytes gathered for one write: enough that a burst of small answers is one system call.
+  private static let outputBatchBytes = 256 << 10
+
+  private let limits: HTTP2Limits
+  private let handler: any HTTPHandler
+  private let logger: Logger
+  private var session: HTTP2Session?
+  private var context: ChannelHandlerContext?
+  private var output = ByteBuffer()
+  private var isReading = false
+  private var isFlushScheduled = false
+  private var isDraining = false
+  private var hasSentGoAway = false
+
+  init(limits: HTTP2Limits, handler: any HTTPHandler, logger: Logger) {
+    self.limits = limits
+    self.handler = handler
+    self.logger = logger
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    self.context = context
+    let session = HTTP2Session(limits: limits, peer: context.remoteAddress?.description ?? "unknown")
+    session.onOutput = { [unowned self] in scheduleFlush() }
+    self.session = session
+    flush()
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard let session else { return }
+    isReading = true
+    let buffer = unwrapInboundIn(data)
+    do throws(HTTP2SessionError) {
+      try session.receive(buffer.readableBytesSpan)
+    } catch {
+      logger.debug("HTTP/2 connection ended", metadata: ["peer": "\(session.peer)", "reason": "\(error.reason)"])
+      tellNews()
+      context.close(promise: nil)
+      return
+    }
+    tellNews()
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    isReading = false
+    flush()
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if context.channel.isWritable { flush() }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    guard let session else { return }
+    for stream in session.live {
+      stream.isClosed = true
+      session.touch(stream, .closed)
+    }
+    tellNews()
+    self.session = nil
+    self.context = nil
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // A connection reset by the peer is everyday; channelInactive follows and tells the streams.
+    logger.debug("connection error", metadata: ["error": "\(error)"])
+    context.close(promise: nil)
+  }
+
+  /// Asks the client to go: GOAWAY in two steps; the connection closes when its last stream has ended.
+  func drain() {
+    guard let session, !isDraining else { return }
+    isDraining = true
+    session.submitShutdownNotice()
+    flush()
+  }
+
+  func close() { context?.close(promise: nil) }
+
+  // MARK: News
+
+  private func tellNews() {
+    guard let session else { return }
+    // Telling can touch further streams: they are appended behind and told in the same pass.
+    var index = 0
+    while index < session.touched.count {
+      let stream = session.touched[index]
+      index += 1
+      stream.isTouched = false
+      let news = stream.news
+      stream.news = []
+      tell(stream, news, session)
+    }
+    session.touched.removeAll(keepingCapacity: true)
+    if session.isDrainAcknowledged, isDraining, !hasSentGoAway {
+      hasSentGoAway = true
+      session.submitGoAway()
+    }
+  }
+
+  private func tell(_ stream: HTTP2Stream, _ news: HTTP2Stream.News, _ session: HTTP2Session) {
+    if news.contains(.head) { accept(stream) }
+    if news.contains(.body) {
+      if let delegate = stream.delegate {
+        delegate.exchangeReceivedBody()
+      } else {
+        stream.body.removeAll()
+        stream.creditReceivedBytes()
+      }
+    }
+    if news.contains(.end) { stream.delegate?.exchangeReceivedEnd() }
+    if news.contains(.drained), stream.bufferedByteCount < limits.streamBufferBytes {
+      stream.delegate?.exchangeDrained()
+    }
+    if news.contains(.closed) {
+      stream.delegate?.exchangeClosed()
+      session.remove(stream)
+    }
+  }
+
+  private func accept(_ stream: HTTP2Stream) {
+    guard !stream.isHeaderListTooLarge else {
+      return stream.respond(status: 431, fields: HTTPFields(), isEnd: true)
+    }
+    stream.delegate = handler.accept(stream)
+  }
+
+  // MARK: Output
+
+  /// Outside a read cycle several answers come in a row: they leave together at the end of the loop's turn.
+  private func scheduleFlush() {
+    guard !isReading, !isFlushScheduled, let context else { return }
+    isFlushScheduled = true
+    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+    context.eventLoop.execute { bound.value.flush() }
+  }
+
+  private func flush() {
+    isFlushScheduled = false
+    guard let session, let context else { return }
+    // A peer that does not read fills the channel; the rest waits in the session, bounded by the peer's windows.
+    while context.channel.isWritable {
+      output.clear(minimumCapacity: 4096)
+      do throws(HTTP2SessionError) {
+        try session.send(into: &output, limit: Self.outputBatchBytes)
+      } catch {
+        logger.warning("HTTP/2 send failed", metadata: ["reason": "\(error.reason)"])
+        return context.close(promise: nil)
+      }
+      guard output.readableBytes > 0 else { break }
+      context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+      if !session.touched.isEmpty { tellNews() }
+    }
+    if !session.wantsMore { context.close(promise: nil) }
+  }
+}

@@ -1,0 +1,113 @@
+// Listens, gives each connection its handler, and drains them all at the end.
+package import HTTPCore
+package import Logging
+package import NIOCore
+internal import NIOPosix
+
+/// An h2c server with prior knowledge (RFC 9113 3.3) on one address.
+package actor HTTP2Server {
+  private let group: any EventLoopGroup
+  private let connections: [ObjectIdentifier: LoopConnections]
+  private var listener: (any Channel)?
+  /// The address in use; the port is the chosen one when 0 was asked for.
+  package nonisolated let address: SocketAddress
+
+  /// Starts listening.
+  /// - Parameter makeHandler: called once on each event loop; the handler is used on that loop only.
+  /// - Throws: what the system says when the address can't be had.
+  package init(host: String, port: Int, group: any EventLoopGroup, limits: HTTP2Limits = HTTP2Limits(),
+               logger: Logger, makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
+    self.group = group
+    var connections: [ObjectIdentifier: LoopConnections] = [:]
+    for loop in group.makeIterator() {
+      connections[ObjectIdentifier(loop)] = LoopConnections(loop: loop, limits: limits, logger: logger,
+                                                            makeHandler: makeHandler)
+    }
+    let byLoop = connections
+    self.connections = connections
+    let listener = try await ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 1024)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 << 10))
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          guard let connections = byLoop[ObjectIdentifier(channel.eventLoop)] else {
+            preconditionFailure("a connection runs on a loop of the group")
+          }
+          try connections.add(channel)
+        }
+      }
+      .bind(host: host, port: port).get()
+    guard let address = listener.localAddress else { preconditionFailure("a listening channel has an address") }
+    self.listener = listener
+    self.address = address
+  }
+
+  /// Stops listening and asks every client to go; returns when all have gone or after `deadline`, when the rest is cut.
+  package func drain(deadline: Duration) async {
+    // A listener that is closed already is as good.
+    try? await listener?.close()
+    listener = nil
+    for connections in connections.values { connections.drain() }
+    let end = ContinuousClock.now + deadline
+    while await openCount() > 0, ContinuousClock.now < end {
+      // Cancellation only shortens the wait; the loop's condition is looked at again.
+      try? await Task.sleep(for: .milliseconds(20))
+    }
+    for connections in connections.values { connections.close() }
+    while await openCount() > 0, ContinuousClock.now < end + .seconds(1) {
+      try? await Task.sleep(for: .milliseconds(5))
+    }
+  }
+
+  private func openCount() async -> Int {
+    var count = 0
+    for connections in connections.values { count += await connections.openCount() }
+    return count
+  }
+}
+
+/// The connections of one event loop, and the handler that answers them all.
+private final class LoopConnections: Sendable {
+  private struct State {
+    var handler: any HTTPHandler
+    var open: [ObjectIdentifier: HTTP2Handler] = [:]
+    var isDraining = false
+  }
+
+  private let loop: any EventLoop
+  private let limits: HTTP2Limits
+  private let logger: Logger
+  private let state: NIOLoopBoundBox<State>
+
+  init(loop: any EventLoop, limits: HTTP2Limits, logger: Logger,
+       makeHandler: @Sendable (any EventLoop) -> any HTTPHandler) {
+    self.loop = loop
+    self.limits = limits
+    self.logger = logger
+    state = NIOLoopBoundBox.makeBoxSendingValue(State(handler: makeHandler(loop)), eventLoop: loop)
+  }
+
+  func add(_ channel: any Channel) throws {
+    let handler = HTTP2Handler(limits: limits, handler: state.value.handler, logger: logger)
+    let id = ObjectIdentifier(handler)
+    state.value.open[id] = handler
+    channel.closeFuture.whenComplete { [self] _ in state.value.open[id] = nil }
+    try channel.pipeline.syncOperations.addHandler(handler)
+  }
+
+  func drain() {
+    loop.execute { [self] in
+      state.value.handler.drain()
+      state.value.open.values.forEach { $0.drain() }
+    }
+  }
+
+  func close() { loop.execute { [self] in state.value.open.values.forEach { $0.close() } } }
+
+  func openCount() async -> Int {
+    // A loop that has shut down has no connections.
+    (try? await loop.submit { [self] in state.value.open.count }.get()) ?? 0
+  }
+}

@@ -1,0 +1,136 @@
+// What nghttp2 calls back: file-scope functions that take notes on streams and never send or receive.
+internal import CNghttp2
+internal import HTTPCore
+
+/// The callback table and the options, made once for all sessions.
+enum HTTP2Callbacks {
+  // Read-only after it is made, on any thread.
+  nonisolated(unsafe) static let shared: OpaquePointer = {
+    var callbacks: OpaquePointer?
+    unsafe nghttp2_session_callbacks_new(&callbacks)
+    guard let callbacks = unsafe callbacks else { preconditionFailure("nghttp2 callbacks: out of memory") }
+    unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, onBeginHeaders)
+    unsafe nghttp2_session_callbacks_set_on_header_callback(callbacks, onHeader)
+    unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, onDataChunk)
+    unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, onFrame)
+    unsafe nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, onStreamClose)
+    return unsafe callbacks
+  }()
+
+  // Read-only after it is made, on any thread.
+  nonisolated(unsafe) static let options: OpaquePointer = {
+    var options: OpaquePointer?
+    unsafe nghttp2_option_new(&options)
+    guard let options = unsafe options else { preconditionFailure("nghttp2 options: out of memory") }
+    // A window opens only when bytes are consumed: the back-pressure of every stream hangs on this.
+    unsafe nghttp2_option_set_no_auto_window_update(options, 1)
+    // Closed streams are kept for a priority tree that we do not use.
+    unsafe nghttp2_option_set_no_closed_streams(options, 1)
+    return unsafe options
+  }()
+}
+
+private func session(_ userData: UnsafeMutableRawPointer?) -> HTTP2Session? {
+  unsafe userData.map { unsafe Unmanaged<HTTP2Session>.fromOpaque($0).takeUnretainedValue() }
+}
+
+private func stream(_ raw: OpaquePointer?, _ id: Int32) -> HTTP2Stream? {
+  unsafe nghttp2_session_get_stream_user_data(raw, id)
+    .map { unsafe Unmanaged<HTTP2Stream>.fromOpaque($0).takeUnretainedValue() }
+}
+
+private func onBeginHeaders(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?,
+                            _ userData: UnsafeMutableRawPointer?) -> Int32 {
+  guard let frame = unsafe frame, let session = unsafe session(userData) else { return 0 }
+  if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST { _ = unsafe session.makeStream(id: frame.pointee.hd.stream_id) }
+  return 0
+}
+
+private func onHeader(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ name: UnsafePointer<UInt8>?,
+                      _ nameCount: Int, _ value: UnsafePointer<UInt8>?, _ valueCount: Int, _ flags: UInt8,
+                      _ userData: UnsafeMutableRawPointer?) -> Int32 {
+  guard let frame = unsafe frame, let session = unsafe session(userData),
+        let stream = unsafe stream(raw, frame.pointee.hd.stream_id) else { return 0 }
+  // Trailers of a request have no use in gRPC; they are read and dropped.
+  guard unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST, !stream.isHeaderListTooLarge else { return 0 }
+  let nameBytes = unsafe UnsafeBufferPointer(start: name, count: nameCount)
+  let valueBytes = unsafe UnsafeBufferPointer(start: value, count: valueCount)
+  unsafe stream.head.fields.append(name: nameBytes.span, value: valueBytes.span)
+  stream.isHeaderListTooLarge = stream.head.fields.listByteCount > Int(session.limits.maximumHeaderListBytes)
+  return 0
+}
+
+private func onDataChunk(_ raw: OpaquePointer?, _ flags: UInt8, _ id: Int32, _ data: UnsafePointer<UInt8>?,
+                         _ count: Int, _ userData: UnsafeMutableRawPointer?) -> Int32 {
+  guard let session = unsafe session(userData), let stream = unsafe stream(raw, id) else { return 0 }
+  if stream.isFinished {
+    // Answered already: what still comes is dropped, but the connection's window must not run dry.
+    _ = unsafe nghttp2_session_consume_connection(raw, count)
+    return 0
+  }
+  unsafe stream.body.append(UnsafeBufferPointer(start: data, count: count).span)
+  stream.uncreditedBytes += count
+  session.touch(stream, .body)
+  return 0
+}
+
+private func onFrame(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?,
+                     _ userData: UnsafeMutableRawPointer?) -> Int32 {
+  guard let frame = unsafe frame, let session = unsafe session(userData) else { return 0 }
+  let type = unsafe UInt32(frame.pointee.hd.type)
+  let flags = unsafe UInt32(frame.pointee.hd.flags)
+  if type == NGHTTP2_PING.rawValue, flags & NGHTTP2_FLAG_ACK.rawValue != 0 {
+    session.isDrainAcknowledged = true
+    return 0
+  }
+  guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
+        let stream = unsafe stream(raw, frame.pointee.hd.stream_id) else { return 0 }
+  if type == NGHTTP2_HEADERS.rawValue, unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+    session.touch(stream, .head)
+  }
+  if flags & NGHTTP2_FLAG_END_STREAM.rawValue != 0 {
+    stream.hasReceivedEnd = true
+    session.touch(stream, .end)
+  }
+  return 0
+}
+
+private func onStreamClose(_ raw: OpaquePointer?, _ id: Int32, _ code: UInt32,
+                           _ userData: UnsafeMutableRawPointer?) -> Int32 {
+  guard let session = unsafe session(userData), let stream = unsafe stream(raw, id) else { return 0 }
+  stream.isClosed = true
+  session.touch(stream, .closed)
+  return 0
+}
+
+/// nghttp2 wants body bytes of a response: copies what there is, says when it is the last, hands over the trailers.
+func readOutbound(_ raw: OpaquePointer?, _ id: Int32, _ buffer: UnsafeMutablePointer<UInt8>?, _ capacity: Int,
+                  _ flags: UnsafeMutablePointer<UInt32>?, _ source: UnsafeMutablePointer<nghttp2_data_source>?,
+                  _ userData: UnsafeMutableRawPointer?) -> Int {
+  guard let session = unsafe session(userData), let stream = unsafe stream(raw, id), let buffer = unsafe buffer,
+        let flags = unsafe flags else { return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) }
+  let count = min(stream.bufferedByteCount, capacity)
+  unsafe stream.outbound.withUnsafeBufferPointer { outbound in
+    guard count > 0, let base = outbound.baseAddress else { return }
+    unsafe buffer.update(from: base + stream.outboundStart, count: count)
+  }
+  stream.outboundStart += count
+  guard stream.bufferedByteCount == 0 else { return count }
+  stream.outbound.removeAll(keepingCapacity: true)
+  stream.outboundStart = 0
+  if stream.isFinished {
+    unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
+    if let trailers = stream.trailers {
+      unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+      session.submitTrailers(stream, trailers)
+      session.refuseRest(of: stream)
+    }
+    return count
+  }
+  if count > 0 {
+    session.touch(stream, .drained)
+    return count
+  }
+  stream.isDeferred = true
+  return Int(NGHTTP2_ERR_DEFERRED.rawValue)
+}

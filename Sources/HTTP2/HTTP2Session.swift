@@ -1,0 +1,218 @@
+// THE FENCE of libnghttp2: owns one server session. Bytes in, notes about streams out, bytes out.
+//
+// nghttp2 does no I/O and is used from one thread, its connection's event loop. Callbacks (HTTP2Session+Callbacks) only
+// take notes on streams and in `touched`; whoever called `receive` or `send` then reads the notes. Return codes that can
+// only mean a bug of ours are preconditions; those that the peer can cause end the connection.
+internal import CNghttp2
+internal import HTTPCore
+internal import NIOCore
+
+/// A connection-level failure that nghttp2 can't go on from.
+struct HTTP2SessionError: Error {
+  /// nghttp2's own words, for the log.
+  let reason: String
+}
+
+@safe final class HTTP2Session {
+  let limits: HTTP2Limits
+  let peer: String
+  /// Called when something is to be sent outside `receive`.
+  var onOutput: () -> Void = {}
+  /// Streams with news, in the order in which it came; the connection takes and clears it.
+  var touched: [HTTP2Stream] = []
+  private(set) var live: [HTTP2Stream] = []
+  /// The answer to our drain PING came: the client has seen the shutdown notice.
+  var isDrainAcknowledged = false
+
+  /// Closed streams kept for reuse; more would be held for ever after one burst.
+  private static let maximumSpareStreams = 128
+  private var spare: [HTTP2Stream] = []
+  private let raw: OpaquePointer
+  private var fieldScratch: [nghttp2_nv] = unsafe []
+
+  init(limits: HTTP2Limits, peer: String) {
+    self.limits = limits
+    self.peer = peer
+    var session: OpaquePointer?
+    // Fails only when out of memory.
+    let code = unsafe nghttp2_session_server_new2(&session, HTTP2Callbacks.shared, nil, HTTP2Callbacks.options)
+    guard code == 0, let session = unsafe session else { preconditionFailure("nghttp2 session: out of memory") }
+    unsafe raw = session
+    unsafe nghttp2_session_set_user_data(raw, Unmanaged.passUnretained(self).toOpaque())
+    submitSettings()
+  }
+
+  deinit { unsafe nghttp2_session_del(raw) }
+
+  var wantsMore: Bool {
+    unsafe nghttp2_session_want_read(raw) != 0 || nghttp2_session_want_write(raw) != 0
+  }
+
+  /// Feeds bytes from the peer.
+  func receive(_ bytes: RawSpan) throws(HTTP2SessionError) {
+    let taken = unsafe bytes.withUnsafeBytes { buffer in
+      unsafe nghttp2_session_mem_recv(raw, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), buffer.count)
+    }
+    // BAD_CLIENT_MAGIC, FLOODED, NOMEM, CALLBACK_FAILURE: the connection can't go on.
+    if taken < 0 { throw HTTP2SessionError(reason: Self.text(Int32(taken))) }
+  }
+
+  /// Appends what is to be sent, up to about `limit` bytes.
+  func send(into output: inout ByteBuffer, limit: Int) throws(HTTP2SessionError) {
+    while output.readableBytes < limit {
+      var pointer: UnsafePointer<UInt8>?
+      let count = unsafe nghttp2_session_mem_send(raw, &pointer)
+      if count < 0 { throw HTTP2SessionError(reason: Self.text(Int32(count))) }
+      guard count > 0, let pointer = unsafe pointer else { return }
+      unsafe output.writeBytes(UnsafeRawBufferPointer(start: pointer, count: count))
+    }
+  }
+
+  // MARK: Streams
+
+  func makeStream(id: Int32) -> HTTP2Stream {
+    let stream = spare.popLast() ?? HTTP2Stream(session: self)
+    stream.open(id: id)
+    stream.liveIndex = live.count
+    live.append(stream)
+    // INVALID_ARGUMENT only for an unknown stream; this one has just been opened.
+    _ = unsafe nghttp2_session_set_stream_user_data(raw, id, Unmanaged.passUnretained(stream).toOpaque())
+    return stream
+  }
+
+  /// Notes news of a stream, once in `touched` however much there is.
+  func touch(_ stream: HTTP2Stream, _ news: HTTP2Stream.News) {
+    stream.news.insert(news)
+    guard !stream.isTouched else { return }
+    stream.isTouched = true
+    touched.append(stream)
+  }
+
+  /// Takes a closed stream out; its storage serves the next one.
+  func remove(_ stream: HTTP2Stream) {
+    if stream.uncreditedBytes > 0 {
+      // The connection's window must get back what the stream never consumed.
+      _ = unsafe nghttp2_session_consume_connection(raw, stream.uncreditedBytes)
+    }
+    let last = live.removeLast()
+    if last !== stream {
+      live[stream.liveIndex] = last
+      last.liveIndex = stream.liveIndex
+    }
+    stream.recycle()
+    if spare.count < Self.maximumSpareStreams { spare.append(stream) }
+  }
+
+  // MARK: Submitting
+
+  func submitResponse(_ stream: HTTP2Stream, status: Int, fields: HTTPFields, isEnd: Bool) {
+    var head = HTTPFields()
+    head.append(":status", status == 200 ? "200" : String(status))
+    unsafe withFields(head, fields) { pointer, count in
+      var provider = unsafe nghttp2_data_provider()
+      unsafe provider.source.ptr = Unmanaged.passUnretained(stream).toOpaque()
+      unsafe provider.read_callback = readOutbound
+      // DATA_EXIST or INVALID_STATE would mean a second response: `HTTP2Stream.respond` prevents it.
+      let code = unsafe isEnd ? nghttp2_submit_response(raw, stream.id, pointer, count, nil)
+        : withUnsafePointer(to: &provider) { unsafe nghttp2_submit_response(raw, stream.id, pointer, count, $0) }
+      precondition(code == 0 || code == NGHTTP2_ERR_NOMEM.rawValue, "nghttp2_submit_response: \(Self.text(code))")
+    }
+    if isEnd { refuseRest(of: stream) }
+    onOutput()
+  }
+
+  /// Only from `readOutbound`, when the last body byte is on its way.
+  func submitTrailers(_ stream: HTTP2Stream, _ fields: HTTPFields) {
+    unsafe withFields(HTTPFields(), fields) { pointer, count in
+      _ = unsafe nghttp2_submit_trailer(raw, stream.id, pointer, count)
+    }
+  }
+
+  /// The answer is complete though the request is not: NO_ERROR tells the client to stop sending (RFC 9113 8.1). Queued
+  /// behind the frame that ends the answer.
+  func refuseRest(of stream: HTTP2Stream) {
+    if !stream.hasReceivedEnd { submitReset(stream, NGHTTP2_NO_ERROR) }
+  }
+
+  func submitReset(_ stream: HTTP2Stream, _ reason: HTTPResetReason) {
+    switch reason {
+    case .cancelled: submitReset(stream, NGHTTP2_CANCEL)
+    case .internalError: submitReset(stream, NGHTTP2_INTERNAL_ERROR)
+    }
+  }
+
+  private func submitReset(_ stream: HTTP2Stream, _ code: nghttp2_error_code) {
+    _ = unsafe nghttp2_submit_rst_stream(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)
+    onOutput()
+  }
+
+  func resumeData(_ stream: HTTP2Stream) {
+    // INVALID_ARGUMENT: the stream has closed meanwhile; nothing to resume.
+    _ = unsafe nghttp2_session_resume_data(raw, stream.id)
+  }
+
+  func credit(_ stream: HTTP2Stream, byteCount: Int) {
+    // INVALID_ARGUMENT: the stream has closed; the connection's window is still owed.
+    if unsafe nghttp2_session_consume(raw, stream.id, byteCount) != 0 {
+      _ = unsafe nghttp2_session_consume_connection(raw, byteCount)
+    }
+    onOutput()
+  }
+
+  /// First step of a drain (RFC 9113 6.8): GOAWAY with the highest id, then a PING that proves the client has seen it.
+  func submitShutdownNotice() {
+    _ = unsafe nghttp2_submit_shutdown_notice(raw)
+    _ = unsafe nghttp2_submit_ping(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
+    onOutput()
+  }
+
+  /// Second step: no stream above the last one processed will be served.
+  func submitGoAway() {
+    let last = unsafe nghttp2_session_get_last_proc_stream_id(raw)
+    _ = unsafe nghttp2_submit_goaway(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, NGHTTP2_NO_ERROR.rawValue, nil, 0)
+    onOutput()
+  }
+
+  private func submitSettings() {
+    let settings = [
+      nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
+                             value: limits.maximumConcurrentStreams),
+      nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
+                             value: limits.streamWindowBytes),
+      nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE.rawValue),
+                             value: limits.maximumHeaderListBytes),
+      // We answer in the order in which answers are ready: the old priority tree is work for nothing (RFC 9218 2.1).
+      nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES.rawValue), value: 1),
+    ]
+    let flags = UInt8(NGHTTP2_FLAG_NONE.rawValue)
+    _ = unsafe nghttp2_submit_settings(raw, flags, settings, settings.count)
+    _ = unsafe nghttp2_session_set_local_window_size(raw, flags, 0, limits.connectionWindowBytes)
+  }
+
+  /// Two field lists as nghttp2 wants them; it copies names and values.
+  private func withFields(_ first: HTTPFields, _ second: HTTPFields,
+                          _ body: (UnsafePointer<nghttp2_nv>?, Int) -> Void) {
+    unsafe fieldScratch.removeAll(keepingCapacity: true)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(first.listByteCount + second.listByteCount)
+    func add(_ name: Span<UInt8>, _ value: Span<UInt8>) {
+      unsafe fieldScratch.append(nghttp2_nv(name: nil, value: nil, namelen: name.count, valuelen: value.count,
+                                            flags: UInt8(NGHTTP2_NV_FLAG_NONE.rawValue)))
+      bytes.append(copying: name)
+      bytes.append(copying: value)
+    }
+    first.forEach(add)
+    second.forEach(add)
+    unsafe bytes.withUnsafeMutableBufferPointer { buffer in
+      var next = buffer.baseAddress
+      for index in unsafe fieldScratch.indices {
+        unsafe fieldScratch[index].name = next
+        unsafe fieldScratch[index].value = next?.advanced(by: fieldScratch[index].namelen)
+        unsafe next = next?.advanced(by: fieldScratch[index].namelen + fieldScratch[index].valuelen)
+      }
+      unsafe fieldScratch.withUnsafeBufferPointer { unsafe body($0.baseAddress, $0.count) }
+    }
+  }
+
+  static func text(_ code: Int32) -> String { unsafe String(cString: nghttp2_strerror(code)) }
+}

@@ -1,0 +1,109 @@
+// One HTTP/2 stream: what came in, what is to go out. Decides nothing about frames; the session does.
+internal import HTTPCore
+
+/// The state of one stream and its side of `HTTPExchange`. Lives on its connection's loop; reused after it closes.
+final class HTTP2Stream: HTTPExchange {
+  /// News that the connection has not told the delegate yet.
+  struct News: OptionSet {
+    let rawValue: UInt8
+    static let head = News(rawValue: 1)
+    static let body = News(rawValue: 2)
+    static let end = News(rawValue: 4)
+    static let drained = News(rawValue: 8)
+    static let closed = News(rawValue: 16)
+  }
+
+  unowned let session: HTTP2Session
+  var id: Int32 = 0
+  /// Place in `HTTP2Session.live`.
+  var liveIndex = 0
+
+  var head = HTTPRequestHead()
+  var body = HTTPBody()
+  var isHeaderListTooLarge = false
+  var news: News = []
+  var isTouched = false
+  var delegate: (any HTTPExchangeDelegate)?
+  /// Received bytes of this stream for which no WINDOW_UPDATE is due yet.
+  var uncreditedBytes = 0
+
+  var outbound: [UInt8] = []
+  var outboundStart = 0
+  var hasResponded = false
+  var isFinished = false
+  var hasReceivedEnd = false
+  var trailers: HTTPFields?
+  /// nghttp2 asked for data when there was none; it must be woken.
+  var isDeferred = false
+  /// The peer, or our own reset, has ended the stream: nothing more can be sent.
+  var isClosed = false
+
+  init(session: HTTP2Session) { self.session = session }
+
+  func open(id: Int32) { self.id = id }
+
+  /// Back to the state of a new stream, storage kept.
+  func recycle() {
+    head.fields.removeAll(keepingCapacity: true)
+    body.removeAll()
+    isHeaderListTooLarge = false
+    news = []
+    delegate = nil
+    uncreditedBytes = 0
+    outbound.removeAll(keepingCapacity: outbound.capacity <= 65_536)
+    outboundStart = 0
+    hasResponded = false
+    isFinished = false
+    hasReceivedEnd = false
+    trailers = nil
+    isDeferred = false
+    isClosed = false
+  }
+
+  // MARK: HTTPExchange
+
+  var bufferedByteCount: Int { outbound.count - outboundStart }
+  var peer: String { session.peer }
+
+  func respond(status: Int, fields: HTTPFields, isEnd: Bool) {
+    guard !isClosed else { return }
+    precondition(!hasResponded, "a response has one head")
+    hasResponded = true
+    isFinished = isEnd
+    session.submitResponse(self, status: status, fields: fields, isEnd: isEnd)
+  }
+
+  func write(_ append: (inout [UInt8]) -> Void) {
+    guard !isClosed else { return }
+    precondition(hasResponded && !isFinished, "body bytes come between head and end")
+    append(&outbound)
+    wake()
+  }
+
+  func finish(trailers: HTTPFields) {
+    guard !isClosed else { return }
+    precondition(hasResponded && !isFinished, "a response ends once")
+    self.trailers = trailers
+    isFinished = true
+    wake()
+  }
+
+  func reset(_ reason: HTTPResetReason) {
+    guard !isClosed else { return }
+    session.submitReset(self, reason)
+  }
+
+  func creditReceivedBytes() {
+    guard uncreditedBytes > 0 else { return }
+    session.credit(self, byteCount: uncreditedBytes)
+    uncreditedBytes = 0
+  }
+
+  private func wake() {
+    if isDeferred {
+      isDeferred = false
+      session.resumeData(self)
+    }
+    session.onOutput()
+  }
+}

@@ -1,0 +1,87 @@
+// One request and its response, as a transport offers it and as a protocol above answers it.
+
+/// The transport's side of one exchange. Confined to the event loop of its connection; made by HTTP2, used by RPC.
+///
+/// A response is `respond`, any number of `write`, then `finish`; or `respond` with `isEnd` alone.
+package protocol HTTPExchange: AnyObject {
+  var head: HTTPRequestHead { get }
+  /// Body bytes that came and were not yet taken out.
+  var body: HTTPBody { get set }
+  /// Bytes written that the peer's windows have not yet let out.
+  var bufferedByteCount: Int { get }
+  /// Address of the peer, for logs and audit.
+  var peer: String { get }
+
+  /// Sends the response head; with `isEnd` it is the whole response.
+  func respond(status: Int, fields: HTTPFields, isEnd: Bool)
+  /// Lets the caller append body bytes where they leave from, with no copy between.
+  func write(_ append: (inout [UInt8]) -> Void)
+  /// Ends the response with trailers; what the request still sends is not wanted.
+  func finish(trailers: HTTPFields)
+  /// Ends the exchange at once, whatever state it is in.
+  func reset(_ reason: HTTPResetReason)
+  /// Opens the peer's window again by what was received so far and not yet credited. Not called: the peer waits.
+  func creditReceivedBytes()
+}
+
+/// Why an exchange is cut; each HTTP version has its own code for it.
+package enum HTTPResetReason: Sendable {
+  case cancelled
+  case internalError
+}
+
+/// What answers an exchange. All calls come on the connection's event loop.
+package protocol HTTPExchangeDelegate: AnyObject {
+  /// `exchange.body` has grown.
+  func exchangeReceivedBody()
+  /// The request is complete.
+  func exchangeReceivedEnd()
+  /// The exchange is gone: reset by the peer, connection lost, or fully answered. Nothing follows.
+  func exchangeClosed()
+  /// What was written has left; there is room for more.
+  func exchangeDrained()
+}
+
+/// Answers exchanges; one instance an event loop, used only there.
+package protocol HTTPHandler: AnyObject {
+  /// The head of a request is complete: returns who takes the rest, or nil when it was answered already.
+  func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)?
+  /// The server is going away: long exchanges are to say so in their own words and end soon.
+  func drain()
+}
+
+/// Received body bytes: appended behind, taken from the front, storage reused.
+package struct HTTPBody: Sendable {
+  private var bytes: [UInt8] = []
+  private var start = 0
+
+  package init() {}
+
+  package var count: Int { bytes.count - start }
+
+  package mutating func append(_ span: Span<UInt8>) { bytes.append(copying: span) }
+
+  /// Gives what is there, oldest first.
+  package func withBytes<Result, Failure: Error>(_ body: (Span<UInt8>) throws(Failure) -> Result) throws(Failure) -> Result {
+    try body(bytes.span.extracting(start..<bytes.count))
+  }
+
+  /// Forgets the first `count` bytes.
+  package mutating func removeFirst(_ count: Int) {
+    precondition(count <= self.count, "more bytes taken from a body than it has")
+    start += count
+    if start == bytes.count {
+      removeAll()
+    } else if start > 65_536, start > bytes.count / 2 {
+      // A long stream never empties its buffer at a message boundary: move the rest down now and then.
+      bytes.removeSubrange(0..<start)
+      start = 0
+    }
+  }
+
+  package mutating func removeAll() {
+    // A pooled stream that once carried a large message must not keep megabytes for ever.
+    bytes.removeAll(keepingCapacity: bytes.capacity <= 65_536)
+    start = 0
+  }
+}

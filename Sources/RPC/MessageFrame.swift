@@ -1,0 +1,43 @@
+// The length-prefixed message of gRPC over HTTP/2: one flag byte, four bytes of length, the message.
+
+/// Finds messages in received bytes. Pure.
+package enum MessageFrame {
+  package static let prefixByteCount = 5
+
+  package enum Outcome: Equatable, Sendable {
+    /// Not all of it is here; `byteCount` more are needed at least.
+    case incomplete(missing: Int)
+    /// Where the message lies; the next frame begins behind it.
+    case message(Range<Int>)
+    /// The prefix announces more than the limit: known before the message itself has come.
+    case tooLarge(byteCount: Int)
+    /// The compressed flag is set although no encoding was agreed on.
+    case compressed
+    /// The flag is neither 0 nor 1: this is no gRPC message.
+    case invalidFlag(UInt8)
+  }
+
+  /// What the bytes begin with.
+  package static func first(in bytes: Span<UInt8>, maximumMessageBytes: Int) -> Outcome {
+    guard bytes.count >= prefixByteCount else { return .incomplete(missing: prefixByteCount - bytes.count) }
+    switch bytes[0] {
+    case 0: break
+    case 1: return .compressed
+    default: return .invalidFlag(bytes[0])
+    }
+    let byteCount = Int(bytes[1]) << 24 | Int(bytes[2]) << 16 | Int(bytes[3]) << 8 | Int(bytes[4])
+    guard byteCount <= maximumMessageBytes else { return .tooLarge(byteCount: byteCount) }
+    let end = prefixByteCount + byteCount
+    return bytes.count < end ? .incomplete(missing: end - bytes.count) : .message(prefixByteCount..<end)
+  }
+
+  /// Appends a frame whose message `append` writes in place.
+  package static func append(to output: inout [UInt8], _ append: (inout [UInt8]) -> Void) {
+    let start = output.count
+    output.append(contentsOf: [0, 0, 0, 0, 0])
+    append(&output)
+    let byteCount = output.count - start - prefixByteCount
+    precondition(byteCount <= UInt32.max, "a gRPC message has at most 4 GiB")
+    for index in 0..<4 { output[start + 1 + index] = UInt8(truncatingIfNeeded: byteCount >> (24 - 8 * index)) }
+  }
+}
