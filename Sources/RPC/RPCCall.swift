@@ -14,7 +14,7 @@ package final class RPCCall: @unchecked Sendable {
   private var exchange: (any HTTPExchange)?
   private var receiver: (any RPCMessageReceiver)?
   private var onCancel: (() -> Void)?
-  private var onDrained: (() -> Void)?
+  private var drainWaiter: CheckedContinuation<Void, Never>?
   private var deadline: ContinuousClock.Instant?
   private var deadlineTimer: Scheduled<Void>?
   private var hasResponded = false
@@ -36,6 +36,9 @@ package final class RPCCall: @unchecked Sendable {
 
   /// Bytes sent that the client's windows have not let out yet.
   package var bufferedByteCount: Int { exchange?.bufferedByteCount ?? 0 }
+
+  /// The largest message that the server takes, bytes.
+  package var maximumMessageBytes: Int { handler.limits.maximumMessageBytes }
 
   package var context: CallContext {
     CallContext(method: method.path, metadata: exchange?.head.fields ?? HTTPFields(), peer: exchange?.peer ?? "",
@@ -87,7 +90,12 @@ package final class RPCCall: @unchecked Sendable {
 
   /// What to do when the client goes or the deadline passes; for methods that have no receiver.
   package func whenCancelled(_ body: @escaping () -> Void) { onCancel = body }
-  package func whenDrained(_ body: @escaping () -> Void) { onDrained = body }
+
+  /// Returns when what was sent has left, or the call is over. For a method that runs as a task on the call's loop.
+  package func drained() async {
+    guard isOpen else { return }
+    await withCheckedContinuation { continuation in drainWaiter = continuation }
+  }
 
   // MARK: Life
 
@@ -119,13 +127,18 @@ package final class RPCCall: @unchecked Sendable {
     exchange.respond(status: 200, fields: RPCHandler.responseFields, isEnd: false)
   }
 
+  private func resumeDrainWaiter() {
+    drainWaiter?.resume()
+    drainWaiter = nil
+  }
+
   /// The call is over: nothing reaches the exchange any more, and nothing is kept alive by it.
   private func detach() {
     if receiver != nil { handler.streams[ObjectIdentifier(self)] = nil }
     exchange = nil
     receiver = nil
     onCancel = nil
-    onDrained = nil
+    resumeDrainWaiter()
     deadlineTimer?.cancel()
     deadlineTimer = nil
   }
@@ -227,7 +240,7 @@ extension RPCCall: HTTPExchangeDelegate {
 
   package func exchangeDrained() {
     receiver?.drained()
-    onDrained?()
+    resumeDrainWaiter()
   }
 }
 

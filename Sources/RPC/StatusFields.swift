@@ -23,7 +23,7 @@ package struct StatusFields: Sendable {
     fields.append("grpc-status", String(status.code.rawValue))
     if !status.message.isEmpty { fields.append("grpc-message", Self.percentEncoded(status.message)) }
     for (name, value) in status.metadata { fields.append(name, value) }
-    if !status.details.isEmpty { fields.append("grpc-status-details-bin", Self.base64(encodeDetails(status))) }
+    fields.append("grpc-status-details-bin", Self.base64(encodeDetails(status)))
   }
 
   /// Bytes outside 0x20...0x7E and the percent sign as %XX (gRPC over HTTP/2, "Percent-Encoded").

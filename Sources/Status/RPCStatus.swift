@@ -38,6 +38,14 @@ package struct RPCStatus: Error, Sendable, Equatable {
     case unavailable = 14
     case dataLoss = 15
     case unauthenticated = 16
+
+    /// The specification's name, in upper snake case.
+    package var name: String {
+      "\(self)".reduce(into: "") { name, character in
+        if character.isUppercase { name.append("_") }
+        name += character.uppercased()
+      }
+    }
   }
 
   /// One `google.rpc` detail, carried in `grpc-status-details-bin` and in the `details` of a REST error.

@@ -1,0 +1,75 @@
+// The messages that a client streams, as an async sequence.
+package import Protobuf
+package import RPC
+package import Status
+
+/// The messages of a call in order; ends when the client has sent its last.
+package struct RequestStream<Message: ProtobufMessage>: AsyncSequence, Sendable {
+  package struct AsyncIterator: AsyncIteratorProtocol {
+    fileprivate let source: RequestSource<Message>
+
+    package mutating func next() async throws(RPCStatus) -> Message? { try await source.next() }
+
+    package mutating func next(isolation actor: isolated (any Actor)?) async throws(RPCStatus) -> Message? {
+      try await source.next()
+    }
+  }
+
+  private let source: RequestSource<Message>
+
+  init(_ source: RequestSource<Message>) { self.source = source }
+
+  package func makeAsyncIterator() -> AsyncIterator { AsyncIterator(source: source) }
+}
+
+/// Between the call, which gives messages, and the method, which asks for them. Used on the call's loop only.
+final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchecked Sendable {
+  // @unchecked because it is confined to its call's loop, where the method's task runs too.
+
+  /// Decoded messages that wait for the method. Beyond: the call pauses and the client's window closes.
+  private static var maximumWaiting: Int { 16 }
+
+  private unowned let call: RPCCall
+  private var waiting: [Message] = []
+  private var failure: RPCStatus?
+  private var isEnded = false
+  private var consumer: CheckedContinuation<Void, Never>?
+
+  init(_ call: RPCCall) { self.call = call }
+
+  func next() async throws(RPCStatus) -> Message? {
+    while waiting.isEmpty, failure == nil, !isEnded { await withCheckedContinuation { consumer = $0 } }
+    if !waiting.isEmpty {
+      let message = waiting.removeFirst()
+      if waiting.isEmpty { call.resume() }
+      return message
+    }
+    if let failure { throw failure }
+    return nil
+  }
+
+  func received(_ message: Span<UInt8>) {
+    do throws(ProtobufError) {
+      waiting.append(try Message(serialized: message))
+      if waiting.count >= Self.maximumWaiting { call.pause() }
+    } catch {
+      failure = error.rpcStatus
+    }
+    wake()
+  }
+
+  func receivedEnd() {
+    isEnded = true
+    wake()
+  }
+
+  func cancelled() {
+    failure = RPCStatus(.cancelled, "the client has gone")
+    wake()
+  }
+
+  private func wake() {
+    consumer?.resume()
+    consumer = nil
+  }
+}

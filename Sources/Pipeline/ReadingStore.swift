@@ -1,0 +1,15 @@
+// The port to the database: what the pipeline needs of it.
+package import PostgresStore
+package import Telemetry
+
+/// Commits transactions in order. Used by the pipeline's thread only; calls block.
+package protocol ReadingStore: AnyObject {
+  /// Stores all of it or nothing. Waits for a database that is away, until `stop`.
+  func commit(_ transaction: WriteTransaction) throws(WriteFailure)
+  /// Ends a wait for the database, from any thread.
+  var stopSignal: StopSignal { get }
+  /// The stored cursors; a producer that was never seen is absent.
+  func cursors(for producerIDs: [String]) throws(WriteFailure) -> [String: UInt64]
+}
+
+extension ReadingWriter: ReadingStore {}

@@ -1,0 +1,18 @@
+// TelemetryService.IngestReading: one reading.
+internal import Contracts
+internal import RPC
+internal import Status
+
+extension TelemetryService {
+  package func ingestReading(_ message: Span<UInt8>, call: RPCCall) {
+    let lane = lanes.lane(of: call.eventLoop)
+    do throws(RPCStatus) {
+      let (head, _) = try lane.decode { batch throws(RPCStatus) in
+        try decoder.decodeIngestReading(message, now: WallClock.now, into: &batch)
+      }
+      lane.await(head, call: call)
+    } catch {
+      call.finish(error)
+    }
+  }
+}

@@ -1,0 +1,251 @@
+// TelemetryService.IngestStream: the batches of one producer, in order, each exactly once.
+internal import Contracts
+internal import NIOCore
+internal import Pipeline
+internal import RPC
+internal import Status
+internal import Telemetry
+
+/// Limits of an ingest stream; each has a row in ARCHITECTURE.md 5.
+package struct IngestStreamLimits: Sendable {
+  /// Batches of a stream that wait for their commit. Beyond: the stream is not read and its window closes.
+  package var maximumPendingBatches = 64
+  /// Readings of a stream that wait for their commit: about twenty transactions. Beyond: the same.
+  package var maximumPendingReadings = 200_000
+  /// How long a stream may be silent before the server says that it is there: half of the 60 s after which common
+  /// balancers cut a connection without data.
+  package var heartbeatInterval = Duration.seconds(30)
+  /// What a client is asked to wait before it comes back after a drain: a restart takes about a second.
+  package var reconnectAfter = Duration.seconds(1)
+  /// How soon a batch that found the queue full is handed over again.
+  package var retryInterval = Duration.milliseconds(50)
+
+  package init() {}
+}
+
+extension TelemetryService {
+  package func ingestStream(call: RPCCall) -> any RPCMessageReceiver {
+    IngestStreamReceiver(call: call, pipeline: pipeline, decoder: decoder, limits: streamLimits)
+  }
+}
+
+/// One open ingest stream. Lives on its call's loop.
+final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Sendable {
+  // @unchecked because it is confined to its call's loop; `takenOver` and completions hop there first.
+
+  private enum State {
+    case waitingForOpen
+    /// The cursor is being loaded; nothing is read meanwhile.
+    case opening
+    case open
+    /// `Drain` has been sent: nothing more is taken, results still go out.
+    case draining
+    case ended
+  }
+
+  /// A batch whose result has not been sent; results leave in order, so an early one waits here.
+  private struct Pending {
+    var result: BatchResult
+    var outcome: Submission.Outcome?
+  }
+
+  private let call: RPCCall
+  private let pipeline: IngestPipeline
+  private let decoder: IngestDecoder
+  private let limits: IngestStreamLimits
+  private var state = State.waitingForOpen
+  private var producerID = ""
+  /// The last sequence whose result has been sent, or with which the stream was opened.
+  private var lastSequence: UInt64 = 0
+  private var pending: [Pending] = []
+  private var pendingReadings = 0
+  /// Results sent so far: the place of a pending batch is its ordinal less this.
+  private var sentResults = 0
+  private var heartbeat: RepeatedTask?
+  private var isSilent = true
+
+  init(call: RPCCall, pipeline: IngestPipeline, decoder: IngestDecoder, limits: IngestStreamLimits) {
+    self.call = call
+    self.pipeline = pipeline
+    self.decoder = decoder
+    self.limits = limits
+  }
+
+  // MARK: RPCMessageReceiver
+
+  func received(_ message: Span<UInt8>) {
+    do throws(RPCStatus) {
+      var batch = ReadingBatch()
+      switch try decoder.decodeStream(message, now: WallClock.now, into: &batch) {
+      case .open(let open): try self.open(open)
+      case .batch(let head): try take(head, batch)
+      case .empty: throw RPCStatus(.invalidArgument, "a message of the stream carries neither open nor batch")
+      }
+    } catch {
+      end(error)
+    }
+  }
+
+  func receivedEnd() {
+    if case .waitingForOpen = state { return end(.ok) }
+    state = .draining
+    endIfDone()
+  }
+
+  func cancelled() { end(nil) }
+
+  func serverIsDraining() {
+    switch state {
+    case .open:
+      state = .draining
+      call.pause()
+      var message = ESPV1.IngestStreamResponse()
+      var drain = ESPV1.Drain()
+      drain.lastSequence = lastSequence
+      drain.reconnectAfter = GoogleProtobuf.Duration(limits.reconnectAfter)
+      message.message = .drain(drain)
+      send(message)
+      endIfDone()
+    case .waitingForOpen, .opening: end(IngestPipeline.stopping)
+    case .draining, .ended: break
+    }
+  }
+
+  // MARK: StreamOwner
+
+  func takenOver() {
+    call.eventLoop.execute { [self] in
+      end(RPCStatus(.aborted, "another stream of producer \(producerID) has been opened; this one ends",
+                    details: [.errorInfo(reason: "TAKEN_OVER")]))
+    }
+  }
+
+  // MARK: Opening
+
+  private func open(_ open: StreamOpen) throws(RPCStatus) {
+    guard case .waitingForOpen = state else { throw RPCStatus(.invalidArgument, "open comes once, as the first message") }
+    guard !open.producerID.isEmpty else { throw .invalidField("open.producer_id", "is empty; 1 to 128 bytes are needed") }
+    producerID = open.producerID
+    state = .opening
+    call.pause()
+    pipeline.open(producerID, owner: self) { [self] opened in
+      call.eventLoop.execute { self.opened(opened) }
+    }
+  }
+
+  private func opened(_ opened: Result<UInt64, RPCStatus>) {
+    guard case .opening = state else { return }
+    switch opened {
+    case .failure(let status): end(status)
+    case .success(let last):
+      state = .open
+      lastSequence = last
+      var answer = ESPV1.StreamOpened()
+      answer.lastSequence = last
+      answer.maxBatchReadings = UInt32(decoder.maximumBatchReadings)
+      answer.maxMessageBytes = UInt32(call.maximumMessageBytes)
+      answer.heartbeatInterval = GoogleProtobuf.Duration(limits.heartbeatInterval)
+      var message = ESPV1.IngestStreamResponse()
+      message.message = .opened(answer)
+      send(message)
+      startHeartbeat()
+      call.resume()
+    }
+  }
+
+  // MARK: Batches
+
+  private func take(_ head: IngestHead, _ batch: ReadingBatch) throws(RPCStatus) {
+    switch state {
+    case .open: break
+    case .waitingForOpen, .opening: throw RPCStatus(.invalidArgument, "the first message of a stream is open")
+    case .draining, .ended: return
+    }
+    guard head.sequence > 0 else { throw .invalidField("batch.sequence", "is 0; sequences are 1, 2, 3 ...") }
+    let ordinal = sentResults + pending.count
+    pending.append(Pending(result: head.result))
+    pendingReadings += Int(head.result.received)
+    hand(over: Submission(
+      claim: .init(producerID: producerID, sequence: head.sequence, owner: self), batch: batch,
+      deadLetters: head.deadLetters
+    ) { [self] outcome in
+      call.eventLoop.execute { self.settle(ordinal, outcome) }
+    })
+    if pending.count >= limits.maximumPendingBatches || pendingReadings >= limits.maximumPendingReadings { call.pause() }
+  }
+
+  private func hand(over submission: Submission) {
+    let admission = pipeline.submit(submission)
+    switch admission {
+    case .accepted: break
+    case .overloaded:
+      // A stream is never refused for load: it is not read until there is room again.
+      call.pause()
+      call.eventLoop.scheduleTask(in: .nanoseconds(limits.retryInterval.nanoseconds)) { [self] in
+        if call.isOpen { hand(over: submission) }
+      }
+    case .unknownProducer, .conflicted:
+      end(RPCStatus(.aborted, "the cursor of producer \(producerID) was moved elsewhere: open the stream again"))
+    case .gap, .takenOver, .stopping: end(admission.refusal)
+    }
+  }
+
+  private func settle(_ ordinal: Int, _ outcome: Submission.Outcome) {
+    guard call.isOpen else { return }
+    pending[ordinal - sentResults].outcome = outcome
+    var settled = 0
+    while settled < pending.count, let outcome = pending[settled].outcome {
+      if case .failed(let status) = outcome { return end(status) }
+      let result = pending[settled].result.settled(outcome)
+      pendingReadings -= Int(result.received)
+      lastSequence = max(lastSequence, result.sequence)
+      isSilent = false
+      call.send { IngestEncoder.encode(result, field: 2, into: &$0) }
+      settled += 1
+    }
+    pending.removeFirst(settled)
+    sentResults += settled
+    if case .open = state, pending.count <= limits.maximumPendingBatches / 2,
+       pendingReadings <= limits.maximumPendingReadings / 2 {
+      call.resume()
+    }
+    endIfDone()
+  }
+
+  // MARK: Ending
+
+  private func endIfDone() {
+    if case .draining = state, pending.isEmpty { end(.ok) }
+  }
+
+  /// Ends the stream; batches on their way are still committed. nil: the client has gone, there is nobody to tell.
+  private func end(_ status: RPCStatus?) {
+    state = .ended
+    heartbeat?.cancel()
+    heartbeat = nil
+    if let status { call.finish(status) }
+  }
+
+  // MARK: Heartbeats
+
+  private func startHeartbeat() {
+    let interval = TimeAmount.nanoseconds(limits.heartbeatInterval.nanoseconds)
+    heartbeat = call.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in
+      self?.beat()
+    }
+  }
+
+  private func beat() {
+    defer { isSilent = true }
+    guard isSilent else { return }
+    var heartbeat = ESPV1.Heartbeat()
+    heartbeat.serverTime = GoogleProtobuf.Timestamp(microseconds: WallClock.now)
+    var message = ESPV1.IngestStreamResponse()
+    message.message = .heartbeat(heartbeat)
+    send(message)
+  }
+
+  private func send(_ message: ESPV1.IngestStreamResponse) {
+    call.send { message.serialize(into: &$0) }
+  }
+}

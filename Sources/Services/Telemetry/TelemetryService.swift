@@ -1,0 +1,24 @@
+// The telemetry service: one file an RPC, and here what they share.
+package import Contracts
+package import NIOCore
+package import Pipeline
+package import PostgresStore
+package import Telemetry
+
+/// Takes readings in exactly once and gives them back.
+package struct TelemetryService: TelemetryServiceProtocol {
+  let pipeline: IngestPipeline
+  let reader: ReadingReader
+  let decoder: IngestDecoder
+  let lanes: IngestLanes
+  let streamLimits: IngestStreamLimits
+
+  package init(pipeline: IngestPipeline, reader: ReadingReader, rules: ReadingRules, group: any EventLoopGroup,
+               streamLimits: IngestStreamLimits = IngestStreamLimits()) {
+    self.pipeline = pipeline
+    self.reader = reader
+    decoder = IngestDecoder(rules: rules)
+    lanes = IngestLanes(group: group, pipeline: pipeline)
+    self.streamLimits = streamLimits
+  }
+}

@@ -1,0 +1,66 @@
+// The settings that espd knows: names, defaults, meaning.
+
+/// One setting. Its name gives the flag (`--data-dir`), the variable (`ESP_DATA_DIR`) and the key in the file
+/// (`data_dir`).
+struct SettingKey: Sendable {
+  /// Lower snake case.
+  let name: String
+  let defaultValue: String?
+  /// Masked wherever settings are shown.
+  var isSecret = false
+  let meaning: String
+
+  var environmentName: String { "ESP_" + name.uppercased() }
+
+  static let listen = SettingKey(
+    name: "listen", defaultValue: "127.0.0.1:8095",
+    meaning: "address and port of gRPC; loopback only until authentication exists; port 0 = any free one")
+  static let dataDir = SettingKey(
+    name: "data_dir", defaultValue: "./data", meaning: "folder of the embedded database and of generated secrets")
+  static let databaseURL = SettingKey(
+    name: "database_url", defaultValue: nil, isSecret: true,
+    meaning: "PostgreSQL to use, postgres://user:password@host:5432/name; unset = an embedded one in the data folder")
+  static let logLevel = SettingKey(
+    name: "log_level", defaultValue: "info", meaning: "trace, debug, info, notice, warning, error or critical")
+  static let logFormat = SettingKey(
+    name: "log_format", defaultValue: nil, meaning: "text or json; unset = text on a terminal, else json")
+  static let maxReadingAgeDays = SettingKey(
+    name: "max_reading_age_days", defaultValue: "30",
+    meaning: "days back that a reading may be; older ones are quarantined as TIMESTAMP_TOO_OLD")
+  static let drainTimeoutSeconds = SettingKey(
+    name: "drain_timeout_seconds", defaultValue: "10",
+    meaning: "seconds that clients have to go at shutdown; then their connections are cut")
+  static let eventLoops = SettingKey(
+    name: "event_loops", defaultValue: nil, meaning: "threads that serve connections; unset = one a core")
+
+  static let all = [
+    listen, dataDir, databaseURL, logLevel, logFormat, maxReadingAgeDays, drainTimeoutSeconds, eventLoops,
+  ]
+
+  /// Settings of the contract whose feature has not been built yet: setting one is not an error, but it is said that it
+  /// has no effect.
+  static let reserved: Set<String> = [
+    "tls_listen", "tls_cert", "tls_key", "tls_client_ca", "redis_url", "jwt_secret", "admin_password", "range_policy",
+  ]
+
+  /// The known name that is nearest to a misspelt one, by edit distance.
+  static func nearest(to name: String) -> SettingKey {
+    let distances = all.map { (key: $0, distance: editDistance($0.name, name)) }
+    return distances.min { $0.distance < $1.distance }?.key ?? listen
+  }
+
+  private static func editDistance(_ first: String, _ second: String) -> Int {
+    let (first, second) = (Array(first), Array(second))
+    var row = Array(0...second.count)
+    for (i, a) in first.enumerated() {
+      var diagonal = row[0]
+      row[0] = i + 1
+      for (j, b) in second.enumerated() {
+        let above = row[j + 1]
+        row[j + 1] = a == b ? diagonal : 1 + min(diagonal, above, row[j])
+        diagonal = above
+      }
+    }
+    return row[second.count]
+  }
+}

@@ -1,0 +1,128 @@
+// The effective settings: flags, then environment, then file, then defaults; anything unknown or malformed is an error.
+import Configuration
+import Foundation
+import Logging
+import SystemPackage
+
+/// What espd runs with.
+struct Settings: Sendable {
+  var host: String
+  var port: Int
+  var dataDirectory: String
+  /// Secret: may hold a password. nil = the embedded database.
+  var databaseURL: String?
+  var logLevel: Logger.Level
+  var logsJSON: Bool
+  var maximumReadingAge: Duration
+  var drainTimeout: Duration
+  var eventLoops: Int
+  /// Settings that were given though their feature has not been built.
+  var withoutEffect: [String]
+
+  /// Merges the sources.
+  /// - Parameters:
+  ///   - flags: by `SettingKey.name`.
+  ///   - file: a JSON object whose keys are `SettingKey.name`s.
+  /// - Throws: `SettingsError` that names the key.
+  static func load(flags: [String: String], environment: [String: String], file: String?) async throws -> Settings {
+    var providers: [any ConfigProvider] = [
+      InMemoryProvider(name: "flags", values: Dictionary(uniqueKeysWithValues: flags.map { flag in
+        (AbsoluteConfigKey([flag.key]), ConfigValue(.string(flag.value), isSecret: false))
+      })),
+      EnvironmentVariablesProvider(environmentVariables: environment).prefixKeys(with: "esp"),
+    ]
+    let ours = environment.keys.filter { $0.hasPrefix("ESP_") && !$0.hasPrefix("ESP_TEST_") }
+    var given = ours.map { String($0.dropFirst(4)).lowercased() }
+    if let file {
+      given += try keys(ofFile: file)
+      do {
+        providers.append(try await FileProvider<JSONSnapshot>(filePath: FilePath(file)))
+      } catch {
+        throw SettingsError("the file \(file) can't be read: \(error)")
+      }
+    }
+    let reserved = given.filter(SettingKey.reserved.contains)
+    for name in given where !SettingKey.all.contains(where: { $0.name == name }) && !reserved.contains(name) {
+      throw SettingsError("unknown setting \(name); the nearest known one is \(SettingKey.nearest(to: name).name)")
+    }
+    return try Settings(reading: ConfigReader(providers: providers), withoutEffect: Set(reserved).sorted())
+  }
+
+  private static func keys(ofFile path: String) throws -> [String] {
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw SettingsError("the file \(path) can't be read")
+    }
+    guard let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
+      throw SettingsError("the file \(path) is not a JSON object")
+    }
+    return Array(object.keys)
+  }
+
+  private init(reading config: ConfigReader, withoutEffect: [String]) throws {
+    func text(_ key: SettingKey) -> String? {
+      let value = config.string(forKey: ConfigKey([key.name]), isSecret: key.isSecret)
+        ?? config.int(forKey: ConfigKey([key.name])).map { String($0) }
+      return value.flatMap { $0.isEmpty ? nil : $0 } ?? key.defaultValue
+    }
+    func number(_ key: SettingKey, _ range: ClosedRange<Int>) throws -> Int? {
+      guard let text = text(key) else { return nil }
+      guard let number = Int(text), range.contains(number) else {
+        throw SettingsError("\(key.name) is \(text); a whole number from \(range.lowerBound) to \(range.upperBound) "
+          + "is needed")
+      }
+      return number
+    }
+    (host, port) = try Self.address(text(.listen) ?? "")
+    dataDirectory = URL(fileURLWithPath: text(.dataDir) ?? "").standardizedFileURL.path
+    databaseURL = text(.databaseURL)
+    guard let level = Logger.Level(rawValue: text(.logLevel) ?? "") else {
+      throw SettingsError("log_level is \(text(.logLevel) ?? ""); \(SettingKey.logLevel.meaning) is needed")
+    }
+    logLevel = level
+    switch text(.logFormat) {
+    case nil: logsJSON = isatty(STDERR_FILENO) == 0
+    case "json": logsJSON = true
+    case "text": logsJSON = false
+    case let other?: throw SettingsError("log_format is \(other); text or json is needed")
+    }
+    maximumReadingAge = .seconds(86_400 * (try number(.maxReadingAgeDays, 1...36_500) ?? 30))
+    drainTimeout = .seconds(try number(.drainTimeoutSeconds, 0...3600) ?? 10)
+    eventLoops = try number(.eventLoops, 1...1024) ?? ProcessInfo.processInfo.activeProcessorCount
+    self.withoutEffect = withoutEffect
+  }
+
+  /// Splits `host:port` or `[::1]:port` and refuses whatever is not loopback: nobody is authenticated yet.
+  private static func address(_ text: String) throws -> (host: String, port: Int) {
+    guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
+      throw SettingsError("listen is \(text); host:port is needed, for example 127.0.0.1:8095")
+    }
+    let host = text[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
+    let isIPv4Loopback = host.split(separator: ".").count == 4 && host.hasPrefix("127.")
+    guard isIPv4Loopback || host == "::1" || host == "localhost" else {
+      throw SettingsError("listen is \(text); only loopback addresses (127.0.0.1, ::1, localhost) are allowed until "
+        + "authentication is on")
+    }
+    return (host, Int(port))
+  }
+
+  /// Each setting with its value, secrets masked.
+  var description: [(name: String, value: String)] {
+    [
+      (SettingKey.listen.name, "\(host):\(port)"),
+      (SettingKey.dataDir.name, dataDirectory),
+      (SettingKey.databaseURL.name, databaseURL == nil ? "" : "***"),
+      (SettingKey.logLevel.name, logLevel.rawValue),
+      (SettingKey.logFormat.name, logsJSON ? "json" : "text"),
+      (SettingKey.maxReadingAgeDays.name, "\(maximumReadingAge.components.seconds / 86_400)"),
+      (SettingKey.drainTimeoutSeconds.name, "\(drainTimeout.components.seconds)"),
+      (SettingKey.eventLoops.name, "\(eventLoops)"),
+    ]
+  }
+}
+
+/// A setting that can't be used, in words for whoever set it.
+struct SettingsError: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,29 @@
+// The settings as flags of every command.
+import ArgumentParser
+import Foundation
+
+/// Flags that stand before environment and file.
+struct SettingsOptions: ParsableArguments {
+  @Option(help: "JSON file with settings by name, for example {\"listen\": \"127.0.0.1:8095\"}.")
+  var config: String?
+
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.listen.meaning)) var listen: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.dataDir.meaning)) var dataDir: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.databaseURL.meaning)) var databaseURL: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.logLevel.meaning)) var logLevel: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.logFormat.meaning)) var logFormat: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.maxReadingAgeDays.meaning)) var maxReadingAgeDays: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.drainTimeoutSeconds.meaning)) var drainTimeoutSeconds: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.eventLoops.meaning)) var eventLoops: String?
+
+  func load() async throws -> Settings {
+    let flags: [(SettingKey, String?)] = [
+      (.listen, listen), (.dataDir, dataDir), (.databaseURL, databaseURL), (.logLevel, logLevel),
+      (.logFormat, logFormat), (.maxReadingAgeDays, maxReadingAgeDays), (.drainTimeoutSeconds, drainTimeoutSeconds),
+      (.eventLoops, eventLoops),
+    ]
+    var given: [String: String] = [:]
+    for (key, value) in flags { given[key.name] = value }
+    return try await Settings.load(flags: given, environment: ProcessInfo.processInfo.environment, file: config)
+  }
+}
