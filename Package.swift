@@ -25,32 +25,46 @@ func library(_ name: String, apt: String) -> Target {
   .systemLibrary(name: name, providers: [.apt([apt])])
 }
 
-let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
-let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
-let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+func product(_ name: String, _ package: String) -> Target.Dependency { .product(name: name, package: package) }
+
+let logging = product("Logging", "swift-log")
+let nioCore = product("NIOCore", "swift-nio")
+let nioPosix = product("NIOPosix", "swift-nio")
 
 let package = Package(
   name: "alkhorayef-esp",
-  products: [],
+  products: [
+  ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     // 0: C libraries, each imported by one module only.
     library("CNghttp2", apt: "libnghttp2-dev"),
     library("CProtobufC", apt: "libprotobuf-c-dev"),
     library("CLibpq", apt: "libpq-dev"),
+    .target(name: "CContracts", dependencies: ["CProtobufC"]),
 
     // 1: values and pure functions.
     module("Status"),
     module("HTTPCore"),
     module("Telemetry"),
 
-    // 2: one protocol or C library each.
+    // 2: one protocol or one C library each.
     module("HTTP2", ["CNghttp2", "HTTPCore", nioCore, nioPosix, logging]),
     module("RPC", ["HTTPCore", "Status", nioCore]),
+    module("Protobuf", ["CProtobufC", "CContracts", "Status"]),
+
+    // 3: the contract as Swift, and the way of a batch.
+    module("Contracts", ["Protobuf", "HTTPCore", "RPC", "Status", "Telemetry"]),
 
     tests("TelemetryTests", ["Telemetry"]),
+    tests("ProtobufTests", ["Protobuf", "Contracts"]),
+    tests("ContractsTests", ["Contracts", "Protobuf", "Status", "Telemetry"]),
   ]
 )

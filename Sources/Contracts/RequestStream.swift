@@ -1,6 +1,6 @@
 // The messages that a client streams, as an async sequence.
 package import Protobuf
-package import RPC
+internal import RPC
 package import Status
 
 /// The messages of a call in order; ends when the client has sent its last.

@@ -1,6 +1,6 @@
 // The messages that a streaming method sends.
 package import Protobuf
-package import RPC
+internal import RPC
 package import Status
 
 /// Sends messages and waits while the client does not keep up.
