@@ -64,6 +64,7 @@ let package = Package(
     module("Contracts", ["Protobuf", "HTTPCore", "RPC", "Status", "Telemetry"]),
 
     tests("TelemetryTests", ["Telemetry"]),
+    tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, product("NIOEmbedded", "swift-nio")]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
     tests("ContractsTests", ["Contracts", "Protobuf", "Status", "Telemetry"]),
   ]

@@ -5,6 +5,9 @@ package import RPC
 package import Status
 
 extension RPCMethod {
+  /// What a typed method throws, and nothing else.
+  package typealias Failure = RPCStatus
+
   package static func unary<Request: ProtobufMessage, Response: ProtobufMessage>(
     _ path: String,
     _ body: @escaping @Sendable (Request, CallContext) async throws(RPCStatus) -> Response
@@ -79,9 +82,4 @@ extension RPCMethod {
     }
     if call.isOpen { call.whenCancelled { task.cancel() } }
   }
-}
-
-extension ProtobufError {
-  /// A message that can't be decoded is the client's fault.
-  package var rpcStatus: RPCStatus { RPCStatus(.invalidArgument, "\(self)") }
 }
