@@ -28,7 +28,9 @@ func library(_ name: String, apt: String) -> Target {
 let package = Package(
   name: "alkhorayef-esp",
   products: [],
-  dependencies: [],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+  ],
   targets: [
     // 0: C libraries, each imported by one module only.
     library("CNghttp2", apt: "libnghttp2-dev"),
@@ -40,6 +42,13 @@ let package = Package(
     module("HTTPCore"),
     module("Telemetry"),
 
+    // 2: one I/O library each.
+    module("PostgresStore", ["Status", "Telemetry", "CLibpq", .product(name: "Logging", package: "swift-log")],
+           resources: [.embedInCode("Migrations")]),
+
     tests("TelemetryTests", ["Telemetry"]),
+    tests("PostgresStoreTests", [
+      "PostgresStore", "Status", "Telemetry", .product(name: "Logging", package: "swift-log"),
+    ]),
   ]
 )
