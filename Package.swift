@@ -59,13 +59,16 @@ let package = Package(
     module("HTTP2", ["CNghttp2", "HTTPCore", nioCore, nioPosix, logging]),
     module("RPC", ["HTTPCore", "Status", nioCore]),
     module("Protobuf", ["CProtobufC", "CContracts", "Status"]),
+    module("PostgresStore", ["CLibpq", "Status", "Telemetry", logging], resources: [.embedInCode("Migrations")]),
 
     // 3: the contract as Swift, and the way of a batch.
     module("Contracts", ["Protobuf", "HTTPCore", "RPC", "Status", "Telemetry"]),
+    module("Pipeline", ["PostgresStore", "Status", "Telemetry", logging]),
 
     tests("TelemetryTests", ["Telemetry"]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, product("NIOEmbedded", "swift-nio")]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
+    tests("PostgresStoreTests", ["PostgresStore", "Status", "Telemetry", logging]),
     tests("ContractsTests", ["Contracts", "Protobuf", "Status", "Telemetry"]),
   ]
 )

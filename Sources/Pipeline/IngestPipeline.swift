@@ -4,9 +4,9 @@
 // (PITFALLS.md 4). Order is kept per producer because there is one queue and one writer.
 internal import Dispatch
 internal import Foundation
-internal import Logging
+package import Logging
 internal import PostgresStore
-internal import Status
+package import Status
 internal import Synchronization
 internal import Telemetry
 
@@ -177,7 +177,7 @@ package final class IngestPipeline: Sendable {
   /// Everything that waits, up to one transaction's worth; sleeps while there is nothing.
   func nextWork() -> Work {
     while true {
-      if let work = state.withLock(takeWork) { return work }
+      if let work = state.withLock({ takeWork(&$0) }) { return work }
       wake.wait()
     }
   }

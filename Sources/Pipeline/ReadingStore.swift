@@ -1,6 +1,5 @@
 // The port to the database: what the pipeline needs of it.
 package import PostgresStore
-package import Telemetry
 
 /// Commits transactions in order. Used by the pipeline's thread only; calls block.
 package protocol ReadingStore: AnyObject {

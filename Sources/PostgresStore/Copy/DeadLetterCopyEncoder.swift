@@ -1,0 +1,48 @@
+// Dead letters to the rows of `COPY dead_letters`.
+import Telemetry
+
+/// Encodes refused readings as rows of table `dead_letters`. One per writer; its memory is reused.
+struct DeadLetterCopyEncoder {
+  /// The columns in the order of the fields below.
+  static let statement = "COPY dead_letters (received_at, reason, field, device_id, reading_timestamp, producer_id, "
+    + "sequence, original) FROM STDIN BINARY"
+
+  private var buffer = CopyBuffer()
+
+  mutating func reset() { buffer.reset() }
+
+  mutating func append(_ refused: RefusedReading) {
+    let letter = refused.letter
+    let texts = [letter.reason.rawValue, letter.field, letter.deviceID, refused.producerID].map(Self.storable)
+    let textBytes = texts.reduce(0) { $0 + 4 + $1.count }
+    buffer.beginRow(fieldCount: 8, maximumBytes: 3 * 12 + textBytes + 4 + letter.original.count)
+    buffer.append(PostgresTime.fromUnix(refused.receivedAt))
+    buffer.append(texts[0])
+    buffer.append(texts[1])
+    buffer.append(texts[2])
+    if let time = letter.readingTimestamp, Self.isStorable(time) {
+      buffer.append(PostgresTime.fromUnix(time))
+    } else {
+      buffer.appendNull()
+    }
+    buffer.append(texts[3])
+    buffer.append(Int64(clamping: refused.sequence))
+    buffer.append(letter.original)
+  }
+
+  mutating func withFinished<Value, Failure: Error>(
+    _ body: (Span<UInt8>) throws(Failure) -> Value
+  ) throws(Failure) -> Value {
+    try buffer.withFinished(body)
+  }
+
+  /// PostgreSQL texts hold no NUL; the original bytes keep it.
+  private static func storable(_ text: String) -> [UInt8] {
+    text.utf8.map { $0 == 0 ? UInt8(ascii: "?") : $0 }
+  }
+
+  /// Years 1 to 9999: a dead letter may carry any number as its time; the original bytes keep the others.
+  private static func isStorable(_ microseconds: Int64) -> Bool {
+    (-62_135_596_800_000_000..<253_402_300_800_000_000).contains(microseconds)
+  }
+}
