@@ -34,6 +34,7 @@ let nioPosix = product("NIOPosix", "swift-nio")
 let package = Package(
   name: "alkhorayef-esp",
   products: [
+    .executable(name: "espd", targets: ["espd"])
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -64,6 +65,20 @@ let package = Package(
     // 3: the contract as Swift, and the way of a batch.
     module("Contracts", ["Protobuf", "HTTPCore", "RPC", "Status", "Telemetry"]),
     module("Pipeline", ["PostgresStore", "Status", "Telemetry", logging]),
+
+    // 4: what each RPC does.
+    module("Services", ["Contracts", "HTTPCore", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Status", "Telemetry", nioCore]),
+
+    // 5: wiring.
+    .executableTarget(
+      name: "espd",
+      dependencies: [
+        "Contracts", "HTTP2", "HTTPCore", "Pipeline", "PostgresStore", "RPC", "Services", "Status", "Telemetry",
+        product("ArgumentParser", "swift-argument-parser"), product("Configuration", "swift-configuration"), logging,
+        nioCore, nioPosix, product("SystemPackage", "swift-system"),
+        product("UnixSignals", "swift-service-lifecycle"),
+      ],
+      swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, product("NIOEmbedded", "swift-nio")]),

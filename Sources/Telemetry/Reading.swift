@@ -70,6 +70,31 @@ package struct ReadingBatch: Sendable {
     return TextSlice(offset: UInt32(offset), byteCount: UInt32(text.count - offset))
   }
 
+  /// Takes the readings from `index` on out into a batch of their own.
+  package mutating func split(from index: Int) -> ReadingBatch {
+    var tail = ReadingBatch()
+    tail.readings.reserveCapacity(readings.count - index)
+    var (device, source) = (CopiedText(), CopiedText())
+    for var reading in readings[index...] {
+      reading.deviceID = device.copy(reading.deviceID, from: self, to: &tail)
+      reading.sourceSystem = source.copy(reading.sourceSystem, from: self, to: &tail)
+      tail.readings.append(reading)
+    }
+    readings.removeSubrange(index...)
+    return tail
+  }
+
+  /// A text that was copied last, so that a run of readings shares it again.
+  private struct CopiedText {
+    private var from = TextSlice(offset: 0, byteCount: 0)
+    private var to = TextSlice(offset: 0, byteCount: 0)
+
+    mutating func copy(_ slice: TextSlice, from batch: ReadingBatch, to tail: inout ReadingBatch) -> TextSlice {
+      if slice.byteCount > 0, slice != from { (from, to) = (slice, tail.add(text: batch.text[slice.range])) }
+      return slice.byteCount == 0 ? slice : to
+    }
+  }
+
   package mutating func removeAll(keepingCapacity: Bool) {
     readings.removeAll(keepingCapacity: keepingCapacity)
     text.removeAll(keepingCapacity: keepingCapacity)

@@ -5,6 +5,9 @@ import PostgresStore
 
 /// A database that answers.
 struct Database: Sendable {
+  /// How long a server that somebody else runs may take to answer at start.
+  private static let reachTimeout = Duration.seconds(10)
+
   let location: PostgresLocation
   private let embedded: EmbeddedPostgres?
 
@@ -13,10 +16,14 @@ struct Database: Sendable {
     try await Self.onOwnThread {
       if let url = settings.databaseURL {
         let location = try PostgresLocation(url)
-        try location.ping(logger: logger)
+        do throws(PostgresError) {
+          _ = try PostgresConnection(location, deadline: .now + Self.reachTimeout, logger: logger)
+        } catch {
+          throw SettingsError("\(location) can't be used: \(error). Start it or correct ESP_DATABASE_URL.")
+        }
         return Database(location: location, embedded: nil)
       }
-      let lock = try DataDirectoryLock(settings.dataDirectory)
+      let lock = try DataDirectoryLock(directory: settings.dataDirectory)
       let embedded = try EmbeddedPostgres(lock, logger: logger)
       return Database(location: embedded.location, embedded: embedded)
     }

@@ -30,6 +30,6 @@ struct Espd: AsyncParsableCommand {
   /// Ends the program with one sentence.
   static func fail(_ error: any Error) -> Never {
     FileHandle.standardError.write(Data("espd: \(error)\n".utf8))
-    exit(1)
+    Foundation.exit(1)
   }
 }

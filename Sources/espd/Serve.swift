@@ -1,6 +1,7 @@
 // espd serve: runs until SIGTERM or SIGINT, then drains.
 import ArgumentParser
 import Foundation
+import Logging
 import UnixSignals
 
 struct Serve: AsyncParsableCommand {
@@ -11,7 +12,7 @@ struct Serve: AsyncParsableCommand {
 
   func run() async throws {
     // A peer that closes early must not end the process.
-    _ = unsafe signal(SIGPIPE, SIG_IGN)
+    signal(SIGPIPE, SIG_IGN)
     do {
       let settings = try await options.load()
       let logger = Espd.startLogging(settings)
@@ -22,7 +23,7 @@ struct Serve: AsyncParsableCommand {
       _ = await signals.next()
       let impatience = Task {
         var signals = await UnixSignalsSequence(trapping: .sigterm, .sigint).makeAsyncIterator()
-        _ = await signals.next()
+        guard await signals.next() != nil else { return }
         logger.warning("second signal: ending at once; what was acknowledged is in the database")
         _exit(1)
       }

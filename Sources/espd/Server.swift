@@ -31,7 +31,7 @@ struct Server {
   static func start(_ settings: Settings, logger: Logger) async throws -> Server {
     let database = try await Database.start(settings, logger: logger)
     do {
-      try await Database.onOwnThread { try Migrator(database.location, logger: logger).up() }
+      try await Database.onOwnThread { _ = try Migrator(database.location, logger: logger).up() }
       return try await Server(settings, database, logger)
     } catch {
       await database.stop()

@@ -5,9 +5,9 @@ internal import Status
 /// Answers reflection questions from the descriptor set that is built into the program.
 enum ReflectionIndex {
   enum Question {
-    case file(named: String)
-    case file(symbol: String)
-    case file(extendee: String, number: Int32)
+    case fileNamed(String)
+    case fileContaining(symbol: String)
+    case fileExtending(String, number: Int32)
     case extensionNumbers(of: String)
     case services
     case none
@@ -24,15 +24,17 @@ enum ReflectionIndex {
   static func answer(_ question: Question) -> Answer {
     let descriptors = DescriptorSet.embedded
     switch question {
-    case .file(let name): return files(name, notFound: "no file \(name)")
-    case .file(symbol: let symbol):
+    case .fileNamed(let name): return files(name, notFound: "no file \(name)")
+    case .fileContaining(let symbol):
       return files(descriptors.file(containing: symbol), notFound: "no symbol \(symbol)")
-    case .file(let extendee, let number):
-      return files(descriptors.file(containingExtension: extendee, number: number),
+    case .fileExtending(let extendee, let number):
+      return files(descriptors.file(containingExtension: number, of: extendee),
                    notFound: "no extension \(number) of \(extendee)")
     case .extensionNumbers(let type):
-      guard descriptors.file(containing: type) != nil else { return .error(RPCStatus(.notFound, "no type \(type)")) }
-      return .extensionNumbers(type: type, descriptors.extensionNumbers(of: type))
+      guard let numbers = descriptors.extensionNumbers(of: type) else {
+        return .error(RPCStatus(.notFound, "no type \(type)"))
+      }
+      return .extensionNumbers(type: type, numbers)
     case .services: return .services(descriptors.serviceNames)
     case .none: return .error(RPCStatus(.invalidArgument, "the request asks nothing"))
     }

@@ -24,9 +24,9 @@ package struct ReflectionV1Service: GRPCReflectionV1.ServerReflectionProtocol {
 
   private static func question(_ request: GRPCReflectionV1.ServerReflectionRequest) -> ReflectionIndex.Question {
     switch request.messageRequest {
-    case .fileByFilename(let name): .file(named: name)
-    case .fileContainingSymbol(let symbol): .file(symbol: symbol)
-    case .fileContainingExtension(let wanted): .file(extendee: wanted.containingType, number: wanted.extensionNumber)
+    case .fileByFilename(let name): .fileNamed(name)
+    case .fileContainingSymbol(let symbol): .fileContaining(symbol: symbol)
+    case .fileContainingExtension(let wanted): .fileExtending(wanted.containingType, number: wanted.extensionNumber)
     case .allExtensionNumbersOfType(let type): .extensionNumbers(of: type)
     case .listServices: .services
     case nil: .none

@@ -1,7 +1,8 @@
 // TelemetryService.Ingest: a batch, idempotent when it names its producer and sequence.
 internal import Contracts
+internal import NIOCore
 internal import Pipeline
-internal import RPC
+package import RPC
 internal import Status
 internal import Telemetry
 

@@ -47,17 +47,10 @@ final class IngestLane {
   /// producer's sequence and so can't travel with others.
   func decode(_ decode: (inout ReadingBatch) throws(RPCStatus) -> IngestHead) throws(RPCStatus)
     -> (head: IngestHead, apart: ReadingBatch?) {
-    let (readings, text) = (batch.readings.count, batch.text.count)
-    do throws(RPCStatus) {
-      let head = try decode(&batch)
-      guard !head.producerID.isEmpty, head.sequence > 0 else { return (head, nil) }
-      let apart = batch.suffix(fromReading: readings, fromText: text)
-      batch.truncate(toReadings: readings, toText: text)
-      return (head, apart)
-    } catch {
-      batch.truncate(toReadings: readings, toText: text)
-      throw error
-    }
+    let index = batch.readings.count
+    let head = try decode(&batch)
+    guard !head.producerID.isEmpty, head.sequence > 0 else { return (head, nil) }
+    return (head, batch.split(from: index))
   }
 
   /// Answers `call` once the readings just decoded are committed.

@@ -1,6 +1,6 @@
 // TelemetryService.IngestReading: one reading.
 internal import Contracts
-internal import RPC
+package import RPC
 internal import Status
 
 extension TelemetryService {

@@ -2,7 +2,8 @@
 internal import Contracts
 internal import NIOCore
 internal import Pipeline
-internal import RPC
+internal import Protobuf
+package import RPC
 internal import Status
 internal import Telemetry
 
@@ -77,7 +78,7 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
     do throws(RPCStatus) {
       var batch = ReadingBatch()
       switch try decoder.decodeStream(message, now: WallClock.now, into: &batch) {
-      case .open(let open): try self.open(open)
+      case .open(let producerID, _, _): try open(producerID)
       case .batch(let head): try take(head, batch)
       case .empty: throw RPCStatus(.invalidArgument, "a message of the stream carries neither open nor batch")
       }
@@ -122,10 +123,10 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
 
   // MARK: Opening
 
-  private func open(_ open: StreamOpen) throws(RPCStatus) {
+  /// Acks of any level wait for the commit until there is a journal; `historical` has no lane of its own yet.
+  private func open(_ producerID: String) throws(RPCStatus) {
     guard case .waitingForOpen = state else { throw RPCStatus(.invalidArgument, "open comes once, as the first message") }
-    guard !open.producerID.isEmpty else { throw .invalidField("open.producer_id", "is empty; 1 to 128 bytes are needed") }
-    producerID = open.producerID
+    self.producerID = producerID
     state = .opening
     call.pause()
     pipeline.open(producerID, owner: self) { [self] opened in

@@ -1,5 +1,5 @@
 // The telemetry service: one file an RPC, and here what they share.
-package import Contracts
+internal import Contracts
 package import NIOCore
 package import Pipeline
 package import PostgresStore

@@ -1,0 +1,103 @@
+// What QueryReadings and ExportReadings have in common: the filter, the fields, and a stored reading as a message.
+internal import Contracts
+internal import PostgresStore
+internal import Status
+internal import Telemetry
+
+/// Which signals and texts of a reading to return; device and time always are.
+struct ReadingFields {
+  private var signals: Set<Signal> = Set(Signal.allCases)
+  private var hasSourceSystem = true
+  private var hasQuality = true
+
+  /// - Throws: INVALID_ARGUMENT that names a path which is no field of `Reading`.
+  init(_ mask: GoogleProtobuf.FieldMask?) throws(RPCStatus) {
+    guard let paths = mask?.paths, !paths.isEmpty else { return }
+    (signals, hasSourceSystem, hasQuality) = ([], false, false)
+    for path in paths {
+      switch path {
+      case "device_id", "timestamp": break
+      case "source_system": hasSourceSystem = true
+      case "quality": hasQuality = true
+      default:
+        guard let signal = Signal.allCases.first(where: { $0.name == path }) else {
+          throw .invalidField("fields", "\(path) is no field of esp.v1.Reading")
+        }
+        signals.insert(signal)
+      }
+    }
+  }
+
+  func message(_ stored: StoredReadings, _ index: Int) -> ESPV1.StoredReading {
+    let row = stored.batch.readings[index]
+    var reading = ESPV1.Reading()
+    reading.deviceID = stored.batch.string(row.deviceID)
+    reading.timestamp = GoogleProtobuf.Timestamp(microseconds: row.timestamp)
+    for signal in Signal.allCases where signals.contains(signal) { reading[signal] = row[signal] }
+    if hasSourceSystem { reading.sourceSystem = stored.batch.string(row.sourceSystem) }
+    if hasQuality { reading.quality = row.quality }
+    var message = ESPV1.StoredReading()
+    message.reading = reading
+    message.dataQualityScore = stored.scores[index]
+    message.isAnomaly = stored.anomalies[index]
+    message.ingestionTimestamp = GoogleProtobuf.Timestamp(microseconds: stored.ingestedAt[index])
+    return message
+  }
+}
+
+extension ESPV1.Reading {
+  /// A signal by its enumeration.
+  subscript(signal: Signal) -> Float? {
+    get { self[keyPath: Self.paths[signal.rawValue]] }
+    set { self[keyPath: Self.paths[signal.rawValue]] = newValue }
+  }
+
+  private static var paths: [WritableKeyPath<Self, Float?>] {
+    [
+      \.temperature, \.vibration, \.pressure, \.flowRate, \.motorCurrent, \.rpm, \.intakePressure, \.dischargePressure,
+      \.frequency, \.motorVoltage, \.intakeTemperature, \.currentUnbalance, \.leakageCurrent,
+    ]
+  }
+}
+
+/// Half-open, microseconds since 1970-01-01T00:00:00Z.
+struct TimeRange {
+  let start: Int64
+  let end: Int64
+
+  /// Where start or end is missing: the hour before the end, and the end is now. With a start alone the range reaches
+  /// to now, future-dated readings within the clock's tolerance included.
+  init(_ start: GoogleProtobuf.Timestamp?, _ end: GoogleProtobuf.Timestamp?, now: Int64) throws(RPCStatus) {
+    let ahead = ReadingRules().maximumAheadMicroseconds
+    let end = try Self.microseconds(end, "end_time") ?? now + ahead
+    let start = try Self.microseconds(start, "start_time") ?? min(end, now) - 3_600_000_000
+    guard start <= end else {
+      throw .invalidField("end_time", "lies before start_time")
+    }
+    (self.start, self.end) = (start, end)
+  }
+
+  private static func microseconds(_ time: GoogleProtobuf.Timestamp?, _ field: String) throws(RPCStatus) -> Int64? {
+    guard let time else { return nil }
+    guard let microseconds = time.microseconds else {
+      throw .invalidField(field, "is no time from year 1 to 9999 with nanos of 0 to 999,999,999")
+    }
+    return microseconds
+  }
+}
+
+/// Checks that are the same for both methods.
+enum ReadingFilter {
+  static func deviceIDs(_ ids: [String]) throws(RPCStatus) -> [String] {
+    for id in ids where !ReadingRules.isValidID(id.utf8.span) {
+      throw .invalidField("device_id", "\"\(id)\" is no device id: 1 to 128 bytes of [A-Za-z0-9._:-]")
+    }
+    return ids
+  }
+
+  static func minimumQuality(_ quality: Float?) throws(RPCStatus) -> Float? {
+    guard let quality else { return nil }
+    guard (0...1).contains(quality) else { throw .invalidField("min_quality", "is \(quality); 0 to 1 is needed") }
+    return quality
+  }
+}
