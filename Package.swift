@@ -41,5 +41,7 @@ let package = Package(
     module("Telemetry"),
 
     tests("TelemetryTests", ["Telemetry"]),
+    // The rules that no compiler checks, for the whole tree.
+    tests("TidyTests", []),
   ]
 )
