@@ -31,6 +31,10 @@ class Installation:
         for name in ("apt-get", "sudo"):
             self.command(name, f'echo "{name} $*" >>"{self.calls}"; exit 1')
 
+    def fake_python(self) -> None:
+        """An environment in no time, where only what comes before it is looked at."""
+        self.command("python3", '[[ $2 != venv ]] || { mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; }')
+
     def command(self, name: str, script: str) -> None:
         path = self.bin / name
         path.write_text(f"#!/bin/bash\n{script}\n")
@@ -86,6 +90,7 @@ def test_an_old_or_broken_swift_is_named(installation: Installation, answer: str
 
 @pytest.mark.parametrize("version", ["6.2", "6.10.1", "7.0"])
 def test_later_swift_is_taken(installation: Installation, version: str):
+    installation.fake_python()
     installation.command("swift", f'echo "Swift version {version} (swift-{version}-RELEASE)"')
     assert installation.run("run").returncode == 0
 
@@ -100,6 +105,7 @@ def test_missing_packages_are_listed_with_the_command_for_root(installation: Ins
 
 
 def test_run_needs_fewer_packages_than_test(installation: Installation):
+    installation.fake_python()
     installation.command("dpkg-query", '[[ $* == *protobuf-compiler* ]] || echo "ii "')
     assert installation.run("run").returncode == 0
     assert installation.run("test").returncode == 1
