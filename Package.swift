@@ -81,6 +81,8 @@ let package = Package(
       swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),
+    // The rules that no compiler checks, for the whole tree.
+    tests("TidyTests", []),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, product("NIOEmbedded", "swift-nio")]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
     tests("PostgresStoreTests", ["PostgresStore", "Status", "Telemetry", logging]),
