@@ -84,6 +84,7 @@ let package = Package(
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, product("NIOEmbedded", "swift-nio")]),
+    tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", logging]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
     tests("PostgresStoreTests", ["PostgresStore", "Status", "Telemetry", logging]),
     tests("ContractsTests", ["Contracts", "Protobuf", "Status", "Telemetry"]),

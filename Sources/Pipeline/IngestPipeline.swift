@@ -60,9 +60,12 @@ package final class IngestPipeline: Sendable {
   package func stop(deadline: Duration) {
     wakeThread { $0.isStopping = true }
     let end = DispatchTime.now() + .milliseconds(Int(deadline / .milliseconds(1)))
-    if ended.wait(timeout: end) == .success { return }
-    state.withLock { $0.storeStop }?.signal()
-    ended.wait()
+    if ended.wait(timeout: end) == .timedOut {
+      state.withLock { $0.storeStop }?.signal()
+      ended.wait()
+    }
+    // Stays signalled: a second stop returns at once.
+    ended.signal()
   }
 
   // MARK: Handing over (any thread)

@@ -1,0 +1,67 @@
+// A store in memory, with the same rules as the real one, that can be held up and made to fail.
+import Dispatch
+import Pipeline
+import PostgresStore
+import Synchronization
+import Telemetry
+
+/// Keeps what was committed. Used by the pipeline's thread; looked at by tests from any thread.
+final class MemoryStore: ReadingStore, Sendable {
+  struct Contents {
+    var deviceIDs: [String] = []
+    var cursors: [String: UInt64] = [:]
+    var transactionCount = 0
+    var deadLetters: [RefusedReading] = []
+  }
+
+  /// A device whose readings this store can't take: they are a data error.
+  static let poison = "poison"
+
+  let stopSignal = StopSignal()
+  private let contents: Mutex<Contents>
+  /// While the gate is closed every commit waits in front of it.
+  private let gate = Mutex<DispatchSemaphore?>(nil)
+  private let nextFailure = Mutex<WriteFailure?>(nil)
+
+  init(cursors: [String: UInt64] = [:]) { contents = Mutex(Contents(cursors: cursors)) }
+
+  var stored: Contents { contents.withLock { $0 } }
+
+  func closeGate() { gate.withLock { $0 = DispatchSemaphore(value: 0) } }
+
+  func openGate() {
+    gate.withLock { gate in
+      gate?.signal()
+      gate = nil
+    }
+  }
+
+  func failNext(_ failure: WriteFailure) { nextFailure.withLock { $0 = failure } }
+  /// As another server would.
+  func moveCursor(_ id: String, to sequence: UInt64) { contents.withLock { $0.cursors[id] = sequence } }
+
+  func commit(_ transaction: WriteTransaction) throws(WriteFailure) {
+    if let gate = gate.withLock({ $0 }) {
+      while gate.wait(timeout: .now() + .milliseconds(5)) == .timedOut {
+        if stopSignal.isSignalled { throw .stopped }
+      }
+    }
+    if let failure = nextFailure.withLock({ failure in defer { failure = nil }; return failure }) { throw failure }
+    let devices = transaction.batches.flatMap { batch in batch.readings.map { batch.string($0.deviceID) } }
+    if devices.contains(Self.poison) { throw .data(PostgresError(.data, sqlState: "22003", "poison")) }
+    let conflicts = contents.withLock { contents in
+      let conflicts = transaction.cursors.filter { (contents.cursors[$0.producerID] ?? 0) != $0.from }.map(\.producerID)
+      guard conflicts.isEmpty else { return conflicts }
+      for move in transaction.cursors { contents.cursors[move.producerID] = move.to }
+      contents.deviceIDs += devices
+      contents.deadLetters += transaction.deadLetters
+      contents.transactionCount += 1
+      return []
+    }
+    if !conflicts.isEmpty { throw .cursorConflict(producerIDs: conflicts) }
+  }
+
+  func cursors(for producerIDs: [String]) throws(WriteFailure) -> [String: UInt64] {
+    contents.withLock { contents in contents.cursors.filter { producerIDs.contains($0.key) } }
+  }
+}
