@@ -83,6 +83,7 @@ let package = Package(
     tests("TelemetryTests", ["Telemetry"]),
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
+    tests("HTTP2Tests", ["HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, product("NIOEmbedded", "swift-nio")]),
     tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", logging]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
