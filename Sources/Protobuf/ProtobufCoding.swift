@@ -57,6 +57,11 @@ extension ProtobufType {
 }
 
 extension UnsafePointer<ProtobufCFieldDescriptor> {
-  /// True for members of a oneof and for `optional` fields, which are a oneof of one (proto/generator/c_descriptors.py).
+  /// True for members of a oneof and for `optional` fields, a oneof of one (proto/generator/c_descriptors.py).
   var isInOneof: Bool { unsafe pointee.flags & UInt32(PROTOBUF_C_FIELD_FLAG_ONEOF.rawValue) != 0 }
+
+  /// The type of a message field.
+  var messageType: ProtobufType {
+    unsafe ProtobufType(pointee.descriptor!.assumingMemoryBound(to: ProtobufCMessageDescriptor.self))
+  }
 }

@@ -27,6 +27,9 @@ extension ProtobufMessage {
   }
 
   /// Reads wire bytes. The caller has bounded their size; unknown fields are dropped, unknown enum numbers kept.
+  ///
+  /// Where libprotobuf-c 1.4.1 leaves the specification: a known field of another wire type and any group are refused
+  /// instead of skipped; a singular message field that comes twice is refused or loses fields instead of being merged.
   package init(serialized bytes: Span<UInt8>) throws(ProtobufError) {
     self = try ProtobufCoding.unpack(bytes)
   }

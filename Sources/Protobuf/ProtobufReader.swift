@@ -13,14 +13,18 @@ import CProtobufC
   }
 
   /// A field without presence, or one that `oneofCase` has named.
-  package func value<Value: ProtobufValue>(_ index: Int) throws(ProtobufError) -> Value {
+  package func value<Value: ProtobufValue>(_ index: Int) throws(ProtobufError) -> Value { try get(index) }
+
+  /// A message field or an `optional` one; nil when it was not sent.
+  package func optional<Value: ProtobufValue>(_ index: Int) throws(ProtobufError) -> Value? { try getOptional(index) }
+
+  func get<Value: ProtobufValue>(_ index: Int) throws(ProtobufError) -> Value {
     try Value(slot: unsafe slot(index, at: message + Int(field(index).pointee.offset)))
   }
 
-  /// A message field or an `optional` one; nil when it was not sent.
-  package func optional<Value: ProtobufValue>(_ index: Int) throws(ProtobufError) -> Value? {
+  func getOptional<Value: ProtobufValue>(_ index: Int) throws(ProtobufError) -> Value? {
     guard unsafe isPresent(field(index)) else { return nil }
-    return try value(index)
+    return try get(index)
   }
 
   package func array<Value: ProtobufValue>(_ index: Int) throws(ProtobufError) -> [Value] {
@@ -45,7 +49,7 @@ import CProtobufC
     guard count > 0 else { return [:] }
     let entries = unsafe message.load(
       fromByteOffset: Int(field.pointee.offset), as: UnsafeMutablePointer<UnsafeMutableRawPointer>.self)
-    let entryType = unsafe ProtobufType(field.pointee.descriptor!.assumingMemoryBound(to: ProtobufCMessageDescriptor.self))
+    let entryType = unsafe field.messageType
     var values = [Key: Value](minimumCapacity: count)
     for position in 0..<count {
       let entry = unsafe ProtobufReader(entries[position], type: entryType)
@@ -61,7 +65,8 @@ import CProtobufC
 
   private func isPresent(_ field: UnsafePointer<ProtobufCFieldDescriptor>) -> Bool {
     if unsafe field.isInOneof {
-      return unsafe message.load(fromByteOffset: Int(field.pointee.quantifier_offset), as: UInt32.self) == field.pointee.id
+      let set = unsafe message.load(fromByteOffset: Int(field.pointee.quantifier_offset), as: UInt32.self)
+      return unsafe set == field.pointee.id
     }
     // Outside a oneof only a message has presence: its pointer.
     return unsafe message.load(fromByteOffset: Int(field.pointee.offset), as: UnsafeMutableRawPointer?.self) != nil

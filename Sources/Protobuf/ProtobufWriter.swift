@@ -15,18 +15,23 @@ import CProtobufC
   }
 
   /// A field without presence: its default is not sent.
-  package func set(_ index: Int, _ value: some ProtobufValue) {
+  package func set(_ index: Int, _ value: some ProtobufValue) { put(index, value) }
+
+  /// A message field, an `optional` one or one of a oneof: nil is not sent, the default of its type is.
+  package func set(_ index: Int, optional value: (some ProtobufValue)?) { put(index, optional: value) }
+
+  func put(_ index: Int, _ value: some ProtobufValue) {
     value.write(to: unsafe slot(index, at: message + Int(type.field(index).pointee.offset)))
   }
 
-  /// A message field, an `optional` one or one of a oneof: nil is not sent, the default of its type is.
-  package func set(_ index: Int, optional value: (some ProtobufValue)?) {
+  func put(_ index: Int, optional value: (some ProtobufValue)?) {
     guard let value else { return }
     let field = unsafe type.field(index)
     if unsafe field.isInOneof {
-      unsafe message.storeBytes(of: field.pointee.id, toByteOffset: Int(field.pointee.quantifier_offset), as: UInt32.self)
+      let number = unsafe field.pointee.id
+      unsafe message.storeBytes(of: number, toByteOffset: Int(field.pointee.quantifier_offset), as: UInt32.self)
     }
-    set(index, value)
+    put(index, value)
   }
 
   package func set<Value: ProtobufValue>(_ index: Int, array values: [Value]) {
@@ -44,8 +49,7 @@ import CProtobufC
     guard !values.isEmpty else { return }
     let stride = unsafe MemoryLayout<UnsafeMutableRawPointer>.stride
     let start = unsafe makeArray(index, count: values.count, stride: stride)
-    let entryType = unsafe ProtobufType(
-      type.field(index).pointee.descriptor!.assumingMemoryBound(to: ProtobufCMessageDescriptor.self))
+    let entryType = unsafe type.field(index).messageType
     for (position, (key, value)) in values.sorted(by: { $0.key < $1.key }).enumerated() {
       let entry = unsafe arena.makeMessage(entryType)
       unsafe (start + position * stride).storeBytes(of: entry, as: UnsafeMutableRawPointer.self)

@@ -25,6 +25,8 @@ struct MessageVector: Sendable, CustomTestStringConvertible {
 }
 
 extension [UInt8] {
+  var hexadecimal: String { map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() }
+
   /// Bytes written as pairs of hexadecimal digits; spaces are for the reader.
   init(hexadecimal: String) {
     let digits = hexadecimal.filter { !$0.isWhitespace }

@@ -1,7 +1,7 @@
 """The protos as one descriptor pool, with our options readable and their rules enforced."""
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.descriptor import EnumValueDescriptor
+from google.protobuf.descriptor import EnumValueDescriptor, FieldDescriptor
 
 from .names import ContractError
 
@@ -46,6 +46,7 @@ class Contract:
         for file in self.swift_files:
             for message in file.message_types_by_name.values():
                 _check_recursion(message, [])
+                _check_maps(message)
             if file.package == "esp.v1":
                 for service in file.services_by_name.values():
                     for method in service.methods:
@@ -76,6 +77,15 @@ def _check_recursion(message, stack):
     for field in message.fields:
         if field.message_type:
             _check_recursion(field.message_type, stack + [message])
+
+
+def _check_maps(message):
+    for field in message.fields:
+        entry = field.message_type
+        if entry and entry.GetOptions().map_entry and entry.fields_by_name["key"].type == FieldDescriptor.TYPE_BOOL:
+            raise ContractError(f"{field.full_name}: a map with Bool keys has no order in Swift: use two fields")
+    for nested in message.nested_types:
+        _check_maps(nested)
 
 
 def _path(descriptor) -> str:
