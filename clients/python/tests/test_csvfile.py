@@ -14,7 +14,7 @@ from espclient.errors import BadCell, BadInput
 from espclient.plan import CsvOptions
 from espclient.times import format_iso, parse_iso
 
-from server import Stored, unpack, unpack_batch
+from store import Stored, unpack, unpack_batch
 
 Write = Callable[[str], Path]
 START = parse_iso("2026-01-01T00:00:00Z")

@@ -1,11 +1,8 @@
-"""The resuming stream against a server that breaks in every way that the contract knows."""
+"""The resuming stream: order, answers, limits, and every kind of end that the contract knows."""
 
 from __future__ import annotations
 
-import random
 import threading
-import time
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -18,79 +15,24 @@ from espclient import (
     ProtocolViolation,
     Refused,
     ResumingStream,
-    Rewound,
     SequenceGap,
     TakenOver,
     connection,
 )
 from espclient.protocol import telemetry_pb2 as pb
 
+from sending import (
+    TIMEOUT,
+    all_times,
+    fault_once,
+    make_batch,
+    send_all,
+    send_all_from,
+    send_for_ever,
+    stored_times,
+    wait_for,
+)
 from server import Fault, TestServer
-
-TIMEOUT = 30.0
-"""Seconds after which a test that waits for the server has failed."""
-
-
-def make_batch(number: int, readings: int = 5, *, bad: int = 0) -> pb.Batch:
-    """Readings that tell their batch by the time; the first `bad` have a negative pressure."""
-    batch = pb.Batch()
-    for i in range(readings):
-        reading = batch.readings.add(device_id="W-1", pressure=-1.0 if i < bad else 1.0)
-        reading.timestamp.FromMicroseconds(number * 1_000_000 + i)
-    return batch
-
-
-def stored_times(server: TestServer) -> list[int]:
-    return [row[1] for row in server.store.rows()]
-
-
-def all_times(batches: int, readings: int = 5) -> list[int]:
-    return [n * 1_000_000 + i for n in range(1, batches + 1) for i in range(readings)]
-
-
-def fault_once(server: TestServer, point: str, sequence: int, kind: str) -> None:
-    """Lets the server break once at that point."""
-    left = [True]
-
-    def fault(at: str, number: int) -> None:
-        if left[0] and (at, number) == (point, sequence):
-            left[0] = False
-            raise Fault(kind)
-
-    server.service.fault = fault
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < until, "the condition did not come true"
-        time.sleep(0.005)
-
-
-def send_all(stream: ResumingStream, batches: int, readings: int = 5) -> None:
-    """Sends batches 1 to `batches`, from the server's cursor, going back when it does."""
-    number = stream.open()
-    while True:
-        try:
-            while number < batches:
-                assert stream.send(make_batch(number + 1, readings)) == number + 1
-                number += 1
-            stream.close()
-            return
-        except Rewound as rewound:
-            number = rewound.last_sequence
-
-
-def send_all_from(stream: ResumingStream, first: int, last: int) -> None:
-    for number in range(first, last + 1):
-        stream.send(make_batch(number))
-    stream.close()
-
-
-def send_for_ever(stream: ResumingStream) -> None:
-    while True:
-        stream.send(make_batch(stream.open() + 1))
-        stream.flush()
 
 
 def test_every_batch_is_answered_in_order_with_its_tag(server: TestServer) -> None:
@@ -131,89 +73,6 @@ def test_blocks_are_counted_by_their_samples(server: TestServer) -> None:
     with ResumingStream(server.target, "p") as stream:
         stream.send(batch)
     assert (stream.totals.sent, stream.totals.stored) == (4, 4)
-
-
-@pytest.mark.parametrize(
-    "kind", ["UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED", "END", "CRASH"]
-)
-@pytest.mark.parametrize("point", ["received", "stored", "answered"])
-def test_a_break_at_any_point_loses_and_doubles_nothing(
-    server: TestServer, point: str, kind: str
-) -> None:
-    fault_once(server, point, 7, kind)
-    events: list[str] = []
-    with ResumingStream(server.target, "p", window=4, on_event=events.append) as stream:
-        send_all(stream, 20)
-    assert stored_times(server) == all_times(20)
-    totals = stream.totals
-    assert totals.reconnects >= 1
-    assert len(events) >= 1
-    assert totals.sent == totals.stored + totals.resumed == 100
-    if point == "stored":
-        assert totals.resumed >= 5
-
-
-@pytest.mark.parametrize("kind", ["UNAVAILABLE", "END"])
-@pytest.mark.parametrize("point", ["open", "opened"])
-def test_a_break_while_opening_is_only_another_try(
-    server: TestServer, point: str, kind: str
-) -> None:
-    fault_once(server, point, 0, kind)
-    with ResumingStream(server.target, "p") as stream:
-        send_all(stream, 5)
-    assert stored_times(server) == all_times(5)
-
-
-class RandomFaults:
-    """Breaks the server at random points in random ways, at most `most` times."""
-
-    KINDS = ("UNAVAILABLE", "INTERNAL", "UNKNOWN", "END", "CRASH", "CRASH")
-
-    def __init__(self, seed: int, most: int) -> None:
-        self._source = random.Random(seed)
-        self._lock = threading.Lock()
-        self.left = most
-
-    def __call__(self, point: str, sequence: int) -> None:
-        with self._lock:
-            if self.left and self._source.random() < 0.15:
-                self.left -= 1
-                raise Fault(self._source.choice(self.KINDS))
-
-
-@pytest.mark.parametrize("ack", ["durable", "accepted"])
-@pytest.mark.parametrize("seed", range(50))
-def test_nothing_is_lost_or_doubled_when_the_server_breaks_at_random(
-    server: TestServer, seed: int, ack: str
-) -> None:
-    server.service.fault = faults = RandomFaults(seed, most=8)
-    window = random.Random(seed).randint(1, 20)
-    with ResumingStream(server.target, "p", ack=ack, window=window) as stream:
-        send_all(stream, 60)
-        assert faults.left == 0
-    server.store.commit()
-    assert stored_times(server) == all_times(60)
-    totals = stream.totals
-    assert totals.sent == 300
-    assert totals.batches == 60
-    assert totals.sent == totals.stored + totals.duplicate + totals.resumed
-    assert totals.unconfirmed == 0
-
-
-def test_an_accepted_batch_that_a_crash_lost_is_asked_for_again(server: TestServer) -> None:
-    stream = ResumingStream(server.target, "p", ack="accepted")
-    for number in range(1, 9):
-        stream.send(make_batch(number))
-    stream.flush()  # The test server commits every fifth batch: 6, 7 and 8 are in memory only.
-    fault_once(server, "received", 9, "CRASH")
-    stream.send(make_batch(9))
-    with pytest.raises(Rewound) as rewound:
-        stream.flush()
-    assert rewound.value.last_sequence == 5
-    assert stream.totals.sent == stream.totals.stored == 25
-    send_all(stream, 10)
-    assert stored_times(server) == all_times(10)
-    assert stream.totals.sent == stream.totals.stored == 50
 
 
 def test_a_drain_is_obeyed_silently(server: TestServer) -> None:
@@ -306,6 +165,14 @@ def test_an_overloaded_server_is_given_the_time_it_asks_for(server: TestServer) 
     assert second - first >= 0.4
 
 
+def test_retry_info_alone_is_a_reason_to_come_back(server: TestServer) -> None:
+    details = b"\x1a\x2atype.googleapis.com/google.rpc.RetryInfo"
+    server.service.exhausted = [("grpc-status-details-bin", details)]
+    with ResumingStream(server.target, "p") as stream:
+        send_all(stream, 2)
+    assert len(server.service.opened) == 2
+
+
 @pytest.mark.parametrize("trailers", [[], [("grpc-retry-pushback-ms", "-1")]])
 def test_exhaustion_without_a_time_to_come_back_is_final(
     server: TestServer, trailers: list[tuple[str, str]]
@@ -334,14 +201,13 @@ def test_a_silent_server_counts_as_gone(
     assert "the server is silent" in events[0]
 
 
-def test_heartbeats_keep_an_idle_stream_open(
-    server: TestServer, monkeypatch: pytest.MonkeyPatch
+def test_a_heartbeat_puts_off_the_moment_at_which_the_server_counts_as_gone(
+    server: TestServer,
 ) -> None:
-    monkeypatch.setattr(connection, "SILENCE_MARGIN", 0.3)
     with ResumingStream(server.target, "p") as stream:
-        time.sleep(1.0)
-        stream.send(make_batch(1))
-    assert stream.totals.reconnects == 0
+        before = stream._loop._deadline
+        assert before is not None
+        wait_for(lambda: (stream._loop._deadline or 0.0) > before)
 
 
 def test_an_unreachable_server_is_given_up_in_time() -> None:

@@ -23,6 +23,7 @@ from espclient.plan import FIELDS, CsvOptions, check_units
 from espclient.protocol import ACK_LEVELS
 from espclient.signals import SIGNALS
 from espclient.stream import ResumingStream
+from espclient.totals import Totals
 from espclient.units import STANDARD_ATMOSPHERE_PSI, known_units
 from espclient.upload import Upload, VerdictLog
 
@@ -74,8 +75,7 @@ def send(file: CsvFile, producer: str, arguments: argparse.Namespace) -> int:
     stop = Stop()
     began = time.monotonic()
     progress = Progress(
-        lambda: describe_totals(stream.totals, time.monotonic() - began).replace("\n", "; "),
-        quiet=arguments.quiet,
+        lambda: describe_progress(stream.totals, time.monotonic() - began), quiet=arguments.quiet
     )
     verdicts = VerdictLog(progress.note)
 
@@ -109,6 +109,13 @@ def send(file: CsvFile, producer: str, arguments: argparse.Namespace) -> int:
     if error is not None:
         return error.exit_code
     return 0 if stream.totals.all_kept else NOT_ALL_KEPT
+
+
+def describe_progress(totals: Totals, seconds: float) -> str:
+    """Where a run stands, in less than a terminal's line."""
+    answered = totals.sent - totals.unconfirmed
+    rate = answered / seconds if seconds > 0 else 0.0
+    return f"{answered} readings answered, {rate:.0f}/s, {totals.reconnects} reconnects"
 
 
 def report(

@@ -54,10 +54,20 @@ def wait_asked_for(error: grpc.RpcError) -> float:
     if code in _FINAL:
         raise Refused(code.name, details)
     pushback = _pushback(error)
+    if pushback is None and _has_retry_info(error):
+        pushback = 0.0
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and (pushback is None or pushback < 0):
         # A message over a limit stays over it; an overloaded server says when to come back.
         raise Refused(code.name, details)
     return max(pushback or 0.0, 0.0)
+
+
+def _has_retry_info(error: grpc.RpcError) -> bool:
+    """Does the error's `google.rpc.Status` carry a `RetryInfo`? The trailer has its delay."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin" and b"google.rpc.RetryInfo" in value:
+            return True
+    return False
 
 
 def _pushback(error: grpc.RpcError) -> float | None:
