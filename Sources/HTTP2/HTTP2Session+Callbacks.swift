@@ -13,6 +13,7 @@ enum HTTP2Callbacks {
     unsafe nghttp2_session_callbacks_set_on_header_callback(callbacks, onHeader)
     unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, onDataChunk)
     unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, onFrame)
+    unsafe nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, onFrameSent)
     unsafe nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, onStreamClose)
     return unsafe callbacks
   }()
@@ -95,6 +96,22 @@ private func onFrame(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame
   return 0
 }
 
+/// What must follow a frame, and not come before it: nghttp2 sends PING ahead of all else, and drops what a stream still
+/// has to send once its RST_STREAM is queued.
+private func onFrameSent(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?,
+                         _ userData: UnsafeMutableRawPointer?) -> Int32 {
+  guard let frame = unsafe frame, let session = unsafe session(userData) else { return 0 }
+  let type = unsafe UInt32(frame.pointee.hd.type)
+  if type == NGHTTP2_GOAWAY.rawValue {
+    session.sentGoAway()
+  } else if type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
+            unsafe UInt32(frame.pointee.hd.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0,
+            let stream = unsafe stream(raw, frame.pointee.hd.stream_id), !stream.hasReceivedEnd {
+    session.refuseRest(of: stream)
+  }
+  return 0
+}
+
 private func onStreamClose(_ raw: OpaquePointer?, _ id: Int32, _ code: UInt32,
                            _ userData: UnsafeMutableRawPointer?) -> Int32 {
   guard let session = unsafe session(userData), let stream = unsafe stream(raw, id) else { return 0 }
@@ -123,7 +140,6 @@ func readOutbound(_ raw: OpaquePointer?, _ id: Int32, _ buffer: UnsafeMutablePoi
     if let trailers = stream.trailers {
       unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
       session.submitTrailers(stream, trailers)
-      session.refuseRest(of: stream)
     }
     return count
   }

@@ -23,6 +23,8 @@ struct HTTP2SessionError: Error {
   private(set) var live: [HTTP2Stream] = []
   /// The answer to our drain PING came: the client has seen the shutdown notice.
   var isDrainAcknowledged = false
+  /// The shutdown notice is queued; its PING follows when it has been sent.
+  private var awaitsDrainPing = false
 
   /// Closed streams kept for reuse; more would be held for ever after one burst.
   private static let maximumSpareStreams = 128
@@ -117,7 +119,6 @@ struct HTTP2SessionError: Error {
         : withUnsafePointer(to: &provider) { unsafe nghttp2_submit_response(raw, stream.id, pointer, count, $0) }
       precondition(code == 0 || code == NGHTTP2_ERR_NOMEM.rawValue, "nghttp2_submit_response: \(Self.text(code))")
     }
-    if isEnd { refuseRest(of: stream) }
     onOutput()
   }
 
@@ -128,11 +129,9 @@ struct HTTP2SessionError: Error {
     }
   }
 
-  /// The answer is complete though the request is not: NO_ERROR tells the client to stop sending (RFC 9113 8.1). Queued
-  /// behind the frame that ends the answer.
-  func refuseRest(of stream: HTTP2Stream) {
-    if !stream.hasReceivedEnd { submitReset(stream, NGHTTP2_NO_ERROR) }
-  }
+  /// The answer is complete though the request is not: NO_ERROR tells the client to stop sending (RFC 9113 8.1). Only
+  /// when the frame that ends the answer has been sent.
+  func refuseRest(of stream: HTTP2Stream) { submitReset(stream, NGHTTP2_NO_ERROR) }
 
   func submitReset(_ stream: HTTP2Stream, _ reason: HTTPResetReason) {
     switch reason {
@@ -159,11 +158,18 @@ struct HTTP2SessionError: Error {
     onOutput()
   }
 
-  /// First step of a drain (RFC 9113 6.8): GOAWAY with the highest id, then a PING that proves the client has seen it.
+  /// First step of a drain (RFC 9113 6.8): GOAWAY with the highest id, then a PING whose answer proves that the client has
+  /// seen it.
   func submitShutdownNotice() {
+    awaitsDrainPing = true
     _ = unsafe nghttp2_submit_shutdown_notice(raw)
-    _ = unsafe nghttp2_submit_ping(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
     onOutput()
+  }
+
+  func sentGoAway() {
+    guard awaitsDrainPing else { return }
+    awaitsDrainPing = false
+    _ = unsafe nghttp2_submit_ping(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
   }
 
   /// Second step: no stream above the last one processed will be served.

@@ -213,6 +213,9 @@ private final class TestDelegate: HTTPExchangeDelegate {
       try await FrameClient.with(server.address) { client in
         try await client.greet()
         try await client.request(1)
+        // Its answer proves that the request has arrived.
+        try await client.send(Frame(kind: .ping, payload: [0, 0, 0, 0, 0, 0, 0, 1]))
+        _ = try await client.next(.ping)
         async let drained: Void = server.drain(deadline: .seconds(20))
         #expect(try await client.next(.goAway)?.number() == 0x7FFF_FFFF)
         // A stream opened before the notice was seen is served as well.
