@@ -125,7 +125,9 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
 
   /// Acks of any level wait for the commit until there is a journal; `historical` has no lane of its own yet.
   private func open(_ producerID: String) throws(RPCStatus) {
-    guard case .waitingForOpen = state else { throw RPCStatus(.invalidArgument, "open comes once, as the first message") }
+    guard case .waitingForOpen = state else {
+      throw RPCStatus(.invalidArgument, "open comes once, as the first message")
+    }
     self.producerID = producerID
     state = .opening
     call.pause()
@@ -172,7 +174,9 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
     ) { [self] outcome in
       call.eventLoop.execute { self.settle(ordinal, outcome) }
     })
-    if pending.count >= limits.maximumPendingBatches || pendingReadings >= limits.maximumPendingReadings { call.pause() }
+    if pending.count >= limits.maximumPendingBatches || pendingReadings >= limits.maximumPendingReadings {
+      call.pause()
+    }
   }
 
   private func hand(over submission: Submission) {
