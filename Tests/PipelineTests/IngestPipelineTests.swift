@@ -159,7 +159,7 @@ import Testing
     fixture.store.moveCursor("p", to: 5)
     let outcome = await fixture.submit("p", 2).1
     Self.expect(outcome, "failed")
-    if case .failed(let status) = outcome { #expect(status.code == .aborted) }
+    if case .failed(let status) = outcome { #expect(status.code == .unavailable) }
     #expect(await fixture.submit("p", 2).0 == .unknownProducer)
     try await fixture.load("p")
     Self.expect(await fixture.submit("p", 2).1, "duplicate")

@@ -189,9 +189,10 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
       call.eventLoop.scheduleTask(in: .nanoseconds(limits.retryInterval.nanoseconds)) { [self] in
         if call.isOpen { hand(over: submission) }
       }
-    case .unknownProducer, .conflicted:
-      end(RPCStatus(.aborted, "the cursor of producer \(producerID) was moved elsewhere: open the stream again"))
-    case .gap, .takenOver, .stopping: end(admission.refusal)
+    case .unknownProducer:
+      end(.unavailable("the cursor of producer \(producerID) is not known here any more: open the stream again",
+                       retryAfter: .milliseconds(100)))
+    case .gap, .takenOver, .conflicted, .stopping: end(admission.refusal)
     }
   }
 
