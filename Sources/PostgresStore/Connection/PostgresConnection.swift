@@ -26,8 +26,8 @@ package import Logging
 
   /// Connects and sets the session: UTC, durable commits, no JIT. Throws `.connectionLost` when the server cannot be
   /// reached, refuses us, or does so for now (SQLSTATE 57P03, 53300).
-  package init(_ location: PostgresLocation, stop: StopSignal? = nil, deadline: ContinuousClock.Instant? = nil,
-               logger: Logger) throws(PostgresError) {
+  package init(_ location: PostgresLocation, stop: StopSignal? = nil, cancellation: StopSignal? = nil,
+               deadline: ContinuousClock.Instant? = nil, logger: Logger) throws(PostgresError) {
     // Later entries win, and `dbname` is expanded in its place: the first ones are defaults that the location may
     // replace. Keepalives find a dead network in 25 s instead of two hours.
     let keys = ["fallback_application_name", "keepalives_idle", "keepalives_interval", "keepalives_count",
@@ -40,10 +40,12 @@ package import Logging
     unsafe raw = unsafe started
     self.stop = stop
     notices = NoticeSink(logger: logger)
+    self.cancellation = cancellation
     self.deadline = deadline ?? .now + Self.connectTimeout
     unsafe PQsetNoticeReceiver(raw, receiveNotice, Unmanaged.passUnretained(notices).toOpaque())
     try finishConnecting()
     try setUpSession()
+    self.cancellation = nil
     self.deadline = nil
   }
 

@@ -92,12 +92,12 @@ struct ClusterDirectory: Sendable {
     try FileSystem.rename(new, to: data)
   }
 
-  /// A folder for the socket. Socket paths are limited (108 bytes with the NUL, unix(7)): long ones go to /tmp, under a
-  /// name that is kept in a file, so that a later start removes it.
+  /// A folder for the socket. Socket paths are limited (108 bytes with the NUL, unix(7)), and libpq takes a comma for the
+  /// end of a host: such ones go to /tmp, under a name that is kept in a file, so that a later start removes it.
   func makeSocketDirectory() throws(EmbeddedPostgresError) -> String {
     removeSocketDirectory()
     let near = path + "/socket"
-    if (near + "/.s.PGSQL.5432").utf8.count <= 100 {
+    if (near + "/.s.PGSQL.5432").utf8.count <= 100, !near.contains(",") {
       try FileSystem.makePrivateDirectory(near, for: account)
       return near
     }

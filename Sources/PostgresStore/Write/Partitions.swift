@@ -53,6 +53,23 @@ struct Partitions {
     return answer
   }
 
+  /// From the first moment that a partition or chunk covers to the end of the last; nil = there is none, or no telling.
+  static func storedRange(on connection: PostgresConnection) throws(PostgresError) -> Range<Int64>? {
+    let kind = try connection.query("SELECT relkind = 'p' FROM pg_class WHERE oid = 'telemetry'::regclass")
+    guard kind.count == 1 else { return nil }
+    let rows = try connection.query(kind.bool(0, 0) ? """
+      SELECT to_date(substr(min(relname::text), 12), 'YYYYMMDD')::timestamptz,
+        to_date(substr(max(relname::text), 12), 'YYYYMMDD')::timestamptz + INTERVAL '1 day'
+      FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+      WHERE inhparent = 'telemetry'::regclass AND relname ~ '^telemetry_p[0-9]{8}$'
+      """ : """
+      SELECT min(range_start), max(range_end) FROM timescaledb_information.chunks
+      WHERE hypertable_name = 'telemetry'
+      """)
+    guard !rows.isNull(0, 0), !rows.isNull(0, 1) else { return nil }
+    return rows.timestamp(0, 0)..<rows.timestamp(0, 1)
+  }
+
   private static func names(on connection: PostgresConnection) throws(PostgresError) -> Set<String> {
     let rows = try connection.query("""
       SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
