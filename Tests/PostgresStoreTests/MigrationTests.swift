@@ -9,7 +9,8 @@ extension DatabaseTests {
     func columns() throws {
       let rows = try TestDatabase().connect().query("""
         SELECT column_name::text, data_type::text, is_nullable::text, COALESCE(column_default, '')::text
-        FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'telemetry' ORDER BY ordinal_position
+        FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'telemetry'
+        ORDER BY ordinal_position
         """)
       let columns = (0..<rows.count).map { row in (0..<4).map { rows.text(row, $0) }.joined(separator: "|") }
       let time = "timestamp with time zone"

@@ -17,14 +17,16 @@ extension DatabaseTests {
       let database = try TestDatabase()
       let writer = database.writer()
       try writer.commit(WriteTransaction([], moves: [CursorMove(producerID: "p", from: 0, to: 1)]))
-      let today = try database.connect().query(
-        "SELECT 'telemetry_p' || to_char(d, 'YYYYMMDD') FROM generate_series(NOW(), NOW() + INTERVAL '3 days', '1 day') d")
+      let today = try database.connect().query("""
+        SELECT 'telemetry_p' || to_char(NOW() + days * INTERVAL '1 day', 'YYYYMMDD') FROM generate_series(0, 3) AS days
+        """)
       #expect(try partitions(database) == (0..<today.count).map { today.text($0, 0) })
       try writer.commit(WriteTransaction([ReadingBatch(from: noon, count: 1), ReadingBatch(from: 0, count: 1)]))
       #expect(try partitions(database).starts(with: ["telemetry_p19700101", "telemetry_p20251123"]))
     }
 
-    @Test("the last microsecond of a day and the first of the next are in their own partitions") func boundary() throws {
+    @Test("the last microsecond of a day and the first of the next are in their own partitions")
+    func boundary() throws {
       let database = try TestDatabase()
       let midnight = noon + Self.day / 2
       try database.writer().commit(WriteTransaction([ReadingBatch(from: midnight - 1, count: 2, step: 1)]))

@@ -35,7 +35,7 @@ extension DatabaseTests {
         var batch = ReadingBatch(devices: ["A", "B", "C"], count: 120)
         batch.readings.removeAll { ($0.timestamp / second) % 9 < repeats }
         for index in batch.readings.indices { batch.readings[index][.temperature] = Float(repeats / 2) }
-        for reading in batch.readings { expected.append("\(reading.timestamp) \(batch.string(reading.deviceID)) \(Float(repeats / 2))") }
+        expected += batch.readings.map { "\($0.timestamp) \(batch.string($0.deviceID)) \(Float(repeats / 2))" }
         try writer.commit(WriteTransaction([batch]))
       }
       return (database, expected)
@@ -62,8 +62,9 @@ extension DatabaseTests {
     @Test("pages that span slices of time, gaps and days lose nothing", arguments: [1, 7, 40, 1000])
     func sparse(limit: Int) async throws {
       let database = try TestDatabase()
-      let batches = (0..<4).map { index in
-        ReadingBatch(devices: ["A", "B", "C"], from: noon + Int64(index * index) * 20_000 * second, count: 60, step: 41 * second)
+      let batches = (0..<4).map { index -> ReadingBatch in
+        let start = noon + Int64(index * index) * 20_000 * second
+        return ReadingBatch(devices: ["A", "B", "C"], from: start, count: 60, step: 41 * second)
       }
       // Twice: each key is there two times.
       try database.writer().commit(WriteTransaction(batches + batches))
@@ -185,7 +186,8 @@ extension DatabaseTests {
       _ = try await reader.page(ReadingQuery())
     }
 
-    @Test("a query that is blocked ends with its deadline or its task, and the reader goes on", arguments: [true, false])
+    @Test("a query that is blocked ends with its deadline or its task, and the reader goes on",
+          arguments: [true, false])
     func blocked(byDeadline: Bool) async throws {
       let database = try TestDatabase()
       let reader = database.reader()
@@ -197,9 +199,9 @@ extension DatabaseTests {
       if !byDeadline {
         // Until it waits for the lock.
         let watcher = try PostgresConnection(database.server.administration, logger: TestServer.logger)
+        let waiting = "SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'"
         let limit = ContinuousClock.now + .seconds(15)
-      while ContinuousClock.now < limit, try watcher.query("SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'",
-                                [.text(database.name)]).count == 0 {}
+        while ContinuousClock.now < limit, try watcher.query(waiting, [.text(database.name)]).count == 0 {}
         task.cancel()
       }
       let error = await #expect(throws: RPCStatus.self) { try await task.value }
@@ -225,7 +227,27 @@ extension DatabaseTests {
       #expect(total == 5000)
     }
 
-    @Test("no database: UNAVAILABLE, with the time to try again, and nothing of its address") func unavailable() async throws {
+    @Test("a stopped server is known as such within three seconds, and as back when it goes on")
+    func ping() async throws {
+      let database = try TestDatabase()
+      let reader = database.reader()
+      try await reader.ping()
+      let watcher = try database.connect()
+      let rows = try watcher.query(
+        "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", [.text(database.name)])
+      let processes = (0..<rows.count).map { rows.int32($0, 0) } + [try #require(database.server.processID)]
+      for process in processes { kill(process, SIGSTOP) }
+      let began = ContinuousClock.now
+      let error = await #expect(throws: RPCStatus.self) { try await reader.ping() }
+      let took = began.duration(to: .now)
+      for process in processes { kill(process, SIGCONT) }
+      #expect(error?.code == .deadlineExceeded)
+      #expect(took < .seconds(3))
+      try await reader.ping()
+    }
+
+    @Test("no database: UNAVAILABLE, with the time to try again, and nothing of its address")
+    func unavailable() async throws {
       let location = PostgresLocation(socketDirectory: "/tmp/espd-nowhere", database: "d", user: "u")
       let reader = ReadingReader(location, logger: TestServer.logger)
       let error = await #expect(throws: RPCStatus.self) { try await reader.page(ReadingQuery()) }

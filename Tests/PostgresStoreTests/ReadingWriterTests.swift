@@ -59,7 +59,8 @@ extension DatabaseTests {
       try writer.commit(WriteTransaction([ReadingBatch(from: noon - second, count: 1)]))
       let batch = ReadingBatch(devices: ["B", "A", "C"], count: 300)
       var encoder = ReadingCopyEncoder()
-      encoder.append(batch, ingestedAt: noon, scores: (0..<300).map { Float($0) / 300 }, anomalies: (0..<300).map { $0 % 7 == 0 })
+      encoder.append(batch, ingestedAt: noon, scores: (0..<300).map { Float($0) / 300 },
+                     anomalies: (0..<300).map { $0 % 7 == 0 })
       let connection = try database.connect()
       let count = try encoder.withFinished { bytes in try connection.copy(ReadingCopyEncoder.statement, bytes) }
       #expect(count == 300)
@@ -79,8 +80,8 @@ extension DatabaseTests {
       let database = try TestDatabase()
       let letter = DeadLetter(reason: .outOfRange, field: "temperature", deviceID: "ESP001", readingTimestamp: noon,
                               original: [0, 1, 255])
-      let unreadable = DeadLetter(reason: .invalidDeviceID, field: "device_id", deviceID: "a\0b", readingTimestamp: .max,
-                                  original: [])
+      let unreadable = DeadLetter(reason: .invalidDeviceID, field: "device_id", deviceID: "a\0b",
+                                  readingTimestamp: .max, original: [])
       try database.writer().commit(WriteTransaction([], letters: [
         RefusedReading(letter, producerID: "p", sequence: 7, receivedAt: noon + 5),
         RefusedReading(unreadable, producerID: "p", sequence: .max, receivedAt: noon + 5),
@@ -154,7 +155,8 @@ extension DatabaseTests {
       #expect(problem.sqlState == "22003")
     }
 
-    @Test("a value that the table refuses fails the transaction as a whole, and the next one is stored") func dataError() throws {
+    @Test("a value that the table refuses fails the transaction as a whole, and the next one is stored")
+    func dataError() throws {
       let database = try TestDatabase()
       let writer = database.writer()
       var bad = ReadingBatch(count: 100)

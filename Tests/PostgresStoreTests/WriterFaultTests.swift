@@ -64,7 +64,8 @@ extension DatabaseTests {
           try Self.inflict(fault, at: stage, on: database)
         }
         let batch = ReadingBatch(from: noon + Int64(sequence) * 100 * second, count: count)
-        try writer.commit(WriteTransaction([batch], moves: [CursorMove(producerID: "p", from: sequence - 1, to: sequence)]))
+        let move = CursorMove(producerID: "p", from: sequence - 1, to: sequence)
+        try writer.commit(WriteTransaction([batch], moves: [move]))
       }
       try expectExactly(faults, of: count, in: database)
     }

@@ -5,8 +5,8 @@ package import Logging
 
 /// One connection to PostgreSQL, blocking, owned by one thread. Not Sendable.
 ///
-/// All waits are poll(2) on the socket, so a hung server or network never holds the thread longer than `deadline`, and a
-/// `StopSignal` wakes it from any other thread. After an error whose kind is `.connectionLost`, `.stopped` or
+/// All waits are poll(2) on the socket, so a hung server or network never holds the thread longer than `deadline`, and
+/// a `StopSignal` wakes it from any other thread. After an error whose kind is `.connectionLost`, `.stopped` or
 /// `.timedOut` the connection `isBroken`: drop it (or, for the last two, try `cancelQuery`).
 @safe package final class PostgresConnection {
   /// Oldest server we work with: 14, the oldest that PostgreSQL still maintains.
@@ -158,7 +158,7 @@ package import Logging
       unsafe PQfreeCancel(cancel)
     }
     cancellation = nil
-    deadline = .now + .seconds(1)
+    deadline = .now + .milliseconds(500)
     defer { deadline = nil }
     do {
       try drain()

@@ -22,8 +22,8 @@ package struct CopyBuffer: Sendable {
     rowCount = 0
   }
 
-  /// Lends room for some rows, once: the array is checked for sharing here and not at each field, which made a row three
-  /// times dearer. `body` writes rows from the offset it is given and leaves there the offset after them.
+  /// Lends room for some rows, once: the array is checked for sharing here and not at each field, which made a row
+  /// three times dearer. `body` writes rows from the offset it is given and leaves there the offset after them.
   @inline(__always)
   mutating func withRoom(forRows rows: Int, maximumBytes: Int, _ body: (inout MutableRawSpan, inout Int) -> Void) {
     let needed = byteCount + maximumBytes + Self.trailerBytes

@@ -3,8 +3,8 @@ import Telemetry
 
 /// Groups rows by device, keeping their order within a device. Its memory is reused.
 ///
-/// A counting sort over interned ids. The table of ids is our own because a `Dictionary` would want each id as an array,
-/// an allocation a row; its hash is seeded at random, so that no sender can make its ids collide.
+/// A counting sort over interned ids. The table of ids is our own because a `Dictionary` would want each id as an
+/// array, an allocation a row; its hash is seeded at random, so that no sender can make its ids collide.
 struct DeviceGroups {
   private let seed = UInt64.random(in: .min ... .max)
   private let multiplier = UInt64.random(in: .min ... .max) | 1

@@ -24,7 +24,8 @@ struct PageToken: Equatable {
     bytes += filterHash.networkBytes + range.lowerBound.networkBytes + range.upperBound.networkBytes
     bytes += key.timestamp.networkBytes + UInt32(clamping: key.skip).networkBytes + Array(key.deviceID.utf8)
     bytes += Self.checksum(bytes[...])
-    return Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+    let base64 = Data(bytes).base64EncodedString()
+    return base64.replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
   }
 
   init(filterHash: UInt64, range: Range<Int64>, key: ReadingKey) {

@@ -15,7 +15,8 @@ actor ReaderLane {
     self.logger = logger
   }
 
-  /// Runs `read` with a deadline. When the task is cancelled or the deadline passes the server is told to drop the query.
+  /// Runs `read` with a deadline. When the task is cancelled or the deadline passes the server is told to drop the
+  /// query.
   nonisolated func run<Value: Sendable>(
     deadline: ContinuousClock.Instant, _ read: @Sendable (PostgresConnection) throws(PostgresError) -> Value
   ) async throws(PostgresError) -> Value {

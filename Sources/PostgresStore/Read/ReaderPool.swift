@@ -26,9 +26,12 @@ final class ReaderPool: Sendable {
     self.logger = logger
   }
 
-  /// Waits for a lane. Throws CANCELLED when the task is cancelled meanwhile, RESOURCE_EXHAUSTED when too many wait.
-  func withLane<Value>(_ body: (ReaderLane) async throws(RPCStatus) -> Value) async throws(RPCStatus) -> Value {
-    let lane = try await take()
+  /// Waits for a lane. Throws CANCELLED or DEADLINE_EXCEEDED when the wait ends so, RESOURCE_EXHAUSTED when too many
+  /// wait.
+  func withLane<Value>(
+    deadline: ContinuousClock.Instant, _ body: (ReaderLane) async throws(RPCStatus) -> Value
+  ) async throws(RPCStatus) -> Value {
+    let lane = try await take(deadline)
     do throws(RPCStatus) {
       let value = try await body(lane)
       giveBack(lane)
@@ -43,7 +46,7 @@ final class ReaderPool: Sendable {
     case lane(ReaderLane), ticket(Int), tooMany
   }
 
-  private func take() async throws(RPCStatus) -> ReaderLane {
+  private func take(_ deadline: ContinuousClock.Instant) async throws(RPCStatus) -> ReaderLane {
     let taken = state.withLock { state -> Taken in
       if let lane = state.idle.popLast() { return .lane(lane) }
       if state.made < size {
@@ -60,8 +63,14 @@ final class ReaderPool: Sendable {
       throw .overloaded(subject: "database readers", "\(Self.maximumWaiting) queries wait already.",
                         retryAfter: .seconds(1))
     case .ticket(let ticket):
-      guard let lane = await wait(ticket) else { throw RPCStatus(.cancelled, "The request was cancelled.") }
-      return lane
+      let timer = Task {
+        // Cancelled = a lane came in time.
+        guard (try? await Task.sleep(until: deadline)) != nil else { return }
+        giveUp(ticket)
+      }
+      defer { timer.cancel() }
+      if let lane = await wait(ticket) { return lane }
+      throw PostgresError(Task.isCancelled ? .stopped : .timedOut, "waiting for a reader").rpcStatus
     }
   }
 
@@ -78,12 +87,17 @@ final class ReaderPool: Sendable {
         if let lane { continuation.resume(returning: lane) }
       }
     } onCancel: {
-      let continuation = state.withLock { state -> CheckedContinuation<ReaderLane?, Never>? in
-        guard let index = state.waiting.firstIndex(where: { $0.ticket == ticket }) else { return nil }
-        return state.waiting.remove(at: index).continuation
-      }
-      continuation?.resume(returning: nil)
+      giveUp(ticket)
     }
+  }
+
+  /// Ends the wait of a ticket, if it still waits.
+  private func giveUp(_ ticket: Int) {
+    let continuation = state.withLock { state -> CheckedContinuation<ReaderLane?, Never>? in
+      guard let index = state.waiting.firstIndex(where: { $0.ticket == ticket }) else { return nil }
+      return state.waiting.remove(at: index).continuation
+    }
+    continuation?.resume(returning: nil)
   }
 
   private func giveBack(_ lane: ReaderLane) {

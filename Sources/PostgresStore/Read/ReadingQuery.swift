@@ -1,5 +1,6 @@
 // Which stored readings are wanted, and the rules that a query must keep.
 import Status
+import Telemetry
 
 /// A query over `telemetry`. Times are microseconds since 1970-01-01T00:00:00Z.
 package struct ReadingQuery: Sendable, Equatable {
@@ -16,7 +17,7 @@ package struct ReadingQuery: Sendable, Equatable {
   package var deviceIDs: [String] = []
   /// The range is half-open: `startTime <= timestamp < endTime`. nil: an hour before the end.
   package var startTime: Int64?
-  /// nil: now.
+  /// nil: as far ahead of now as a reading may be stamped.
   package var endTime: Int64?
   /// Readings in a page.
   package var limit = defaultLimit
@@ -33,7 +34,7 @@ package struct ReadingQuery: Sendable, Equatable {
   /// Throws INVALID_ARGUMENT that names the field at fault.
   func validate() throws(RPCStatus) {
     guard Self.limitRange.contains(limit) else {
-      throw .invalidField("limit", "\(limit) is not in 1..\(Self.limitRange.upperBound)")
+      throw .invalidField("limit", "\(limit) is not in 1..\(Self.limitRange.upperBound): page, or use ExportReadings")
     }
     guard deviceIDs.count <= Self.maximumDevices else {
       throw .invalidField("device_id", "\(deviceIDs.count) devices; at most \(Self.maximumDevices) in one query")
@@ -51,8 +52,8 @@ package struct ReadingQuery: Sendable, Equatable {
 
   /// The range with its defaults filled in.
   func range(now: Int64) -> Range<Int64> {
-    let end = endTime ?? now
-    let start = startTime ?? end.subtractingReportingOverflow(Self.defaultSpan).partialValue
+    let end = endTime ?? now + ReadingRules().maximumAheadMicroseconds
+    let start = startTime ?? (endTime ?? now).subtractingReportingOverflow(Self.defaultSpan).partialValue
     return min(start, end)..<end
   }
 

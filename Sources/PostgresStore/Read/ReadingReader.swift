@@ -16,6 +16,8 @@ package final class ReadingReader: Sendable {
   private let location: PostgresLocation
   private let logger: Logger
   private let pool: ReaderPool
+  /// Of its own: whether the database is there must not wait for queries.
+  private let pingLane: ReaderLane
   private let exports = ExportSlots(ReadingReader.maximumExports)
 
   /// Connects on first use.
@@ -23,6 +25,19 @@ package final class ReadingReader: Sendable {
     self.location = location
     self.logger = logger
     pool = ReaderPool(location, size: connections, logger: logger)
+    pingLane = ReaderLane(location, logger: logger)
+  }
+
+  /// Whether the database answers, for health checks: returns or throws within `timeout` and half a second, also when
+  /// the server is stopped in the middle of something.
+  package func ping(timeout: Duration = .seconds(2)) async throws(RPCStatus) {
+    do throws(PostgresError) {
+      try await pingLane.run(deadline: .now + timeout) { connection throws(PostgresError) in
+        _ = try connection.query("SELECT 1")
+      }
+    } catch {
+      throw error.rpcStatus
+    }
   }
 
   /// One page. Throws INVALID_ARGUMENT, DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE.
@@ -30,7 +45,7 @@ package final class ReadingReader: Sendable {
                     deadline: ContinuousClock.Instant? = nil) async throws(RPCStatus) -> StoredPage {
     let walk = try Self.walk(query)
     let deadline = min(deadline ?? .now + Self.longestQuery, .now + Self.longestQuery)
-    let (readings, rest) = try await pool.withLane { lane async throws(RPCStatus) in
+    let (readings, rest) = try await pool.withLane(deadline: deadline) { lane async throws(RPCStatus) in
       try await Self.next(walk, query.limit, lane, deadline)
     }
     let token = rest.isFinished ? nil : rest.key.map {
@@ -90,7 +105,8 @@ package actor ReadingExport {
     self.slot = slot
   }
 
-  /// The next readings, never empty; nil at the end. One pull at a time. After an error the same piece may be pulled again.
+  /// The next readings, never empty; nil at the end. One pull at a time. After an error the same piece may be pulled
+  /// again.
   package func next() async throws(RPCStatus) -> StoredReadings? {
     guard !walk.isFinished else { return nil }
     let (readings, rest) = try await ReadingReader.next(walk, Self.pieceCount, lane, .now + ReadingReader.longestQuery)

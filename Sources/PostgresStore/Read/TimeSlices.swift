@@ -3,8 +3,9 @@
 /// The next slice to read, in the direction of the query.
 ///
 /// No index has all devices in time order (it would cost two thirds of the ingest rate), so the readings of a slice are
-/// sorted by the server. A slice that filled its page was too wide and the next is half as wide; one that did not was too
-/// narrow and the next is four times as wide. One device and anomalies have an index in the right order: one slice.
+/// sorted by the server. A slice that filled its page was too wide and the next is half as wide; one that did not was
+/// too narrow and the next is four times as wide. One device and anomalies have an index in the right order: one
+/// slice.
 struct TimeSlices {
   /// A minute: 1,000 devices that send every second.
   static let firstWidth: Int64 = 60_000_000

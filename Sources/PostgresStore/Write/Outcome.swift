@@ -3,10 +3,10 @@ import Telemetry
 
 /// The answer of the database itself about one transaction.
 ///
-/// `pg_xact_status` alone is not proof. A server that crashes before anything of a transaction reached its disk may give
-/// the same number to another one, which then commits. So it only tells us when to look (not while the transaction is in
-/// progress), and the data tells what happened: the cursors, which moved with the rows or not at all; without cursors the
-/// first row, which is known by its ingestion time.
+/// `pg_xact_status` alone is not proof. A server that crashes before anything of a transaction reached its disk may
+/// give the same number to another one, which then commits. So it only tells us when to look (not while the
+/// transaction is in progress), and the data tells what happened: the cursors, which moved with the rows or not at
+/// all; without cursors the first row, which is known by its ingestion time.
 struct Outcome {
   enum Answer {
     case committed, notCommitted
@@ -14,8 +14,8 @@ struct Outcome {
     case conflict(producerIDs: [String])
   }
 
-  /// How long a transaction may seem to be in progress before its cursors are asked. Safe at any value: as long as it is,
-  /// it holds its cursors' locks, and a repetition waits for them.
+  /// How long a transaction may seem to be in progress before its cursors are asked. Safe at any value: as long as it
+  /// is, it holds its cursors' locks, and a repetition waits for them.
   static let patience: Duration = .seconds(10)
 
   private let attempt: ReadingWriter.Attempt

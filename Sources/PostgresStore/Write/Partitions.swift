@@ -1,7 +1,7 @@
 // The day partitions of `telemetry`, where TimescaleDB does not make its own.
 
-/// Makes the partitions that rows need before the rows come. There is no DEFAULT partition: one row in it would keep the
-/// right partition from being made.
+/// Makes the partitions that rows need before the rows come. There is no DEFAULT partition: one row in it would keep
+/// the right partition from being made.
 struct Partitions {
   /// Days made ahead of today, so that midnight finds its partition there.
   static let daysAhead = 3
