@@ -7,13 +7,14 @@ import time
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 
 from espclient.protocol import telemetry_pb2 as pb
 from espclient.protocol import telemetry_pb2_grpc
 
 from espd_process import Espd
-from wire import CHECK, INGEST, INGEST_READING, INGEST_STREAM, Answer, Wire, frame
+from wire import CHECK, INGEST, INGEST_READING, INGEST_STREAM, Answer, Wire, details, frame
 
 INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 3, 8, 12, 13
 
@@ -47,14 +48,8 @@ def assert_error(answer: Answer, code: int, phrase: str) -> None:
     """A gRPC error that says what is wrong, in its message and as google.rpc.Status from domain esp."""
     assert (answer.http, answer.code) == (200, code), answer
     assert phrase in answer.message
-    from google.rpc import error_details_pb2
-    infos = []
-    for detail in answer.status.details:
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            infos.append(info)
-    assert [info.domain for info in infos] == ["esp"]
-    assert infos[0].reason
+    (info,) = details(answer.status, error_details_pb2.ErrorInfo)
+    assert (info.domain, bool(info.reason)) == ("esp", True)
 
 
 GOOD = good_request().SerializeToString()
@@ -82,7 +77,7 @@ def test_bytes_that_are_no_message(wire: Wire, path: str, body: bytes, code: int
     if code == RESOURCE_EXHAUSTED:
         # A repetition can't help, so nothing may invite one.
         assert "grpc-retry-pushback-ms" not in answer.fields
-        assert not any(detail.type_url.endswith("RetryInfo") for detail in answer.status.details)
+        assert details(answer.status, error_details_pb2.RetryInfo) == []
 
 
 @pytest.mark.parametrize("body", [b"", frame(GOOD) * 2], ids=["no message", "two messages"])
@@ -170,10 +165,6 @@ def test_headers_beyond_16_kib_are_431(wire: Wire):
 # Readings that can't be stored.
 
 
-def reading(device: bytes, **fields: object) -> pb.Reading:
-    return pb.Reading(device_id=device.decode(), **fields)
-
-
 def raw(device: bytes, seconds: int | None, nanos: int = 0, signal: float | None = 50.0) -> bytes:
     """An esp.v1.Reading by hand: device ids that are no UTF-8, times that no library would write."""
     out = b"\x0a" + bytes([len(device)]) + device if len(device) < 128 else \
@@ -200,11 +191,6 @@ def now() -> int:
 
 
 BAD_READINGS = {
-    "bad UTF-8": (lambda name: raw(b"\xff\xfe", now()), "INVALID_DEVICE_ID", "device_id"),
-    "no device": (lambda name: raw(b"", now()), "INVALID_DEVICE_ID", "device_id"),
-    "device with a space": (lambda name: raw(b"a b", now()), "INVALID_DEVICE_ID", "device_id"),
-    "device with NUL": (lambda name: raw(b"a\0b", now()), "INVALID_DEVICE_ID", "device_id"),
-    "device of 129 bytes": (lambda name: raw(b"d" * 129, now()), "INVALID_DEVICE_ID", "device_id"),
     "NaN": (lambda name: raw(name, now(), signal=float("nan")), "NON_FINITE_VALUE", "temperature"),
     "infinite": (lambda name: raw(name, now(), signal=float("-inf")), "NON_FINITE_VALUE", "temperature"),
     "too hot": (lambda name: raw(name, now(), signal=200.5), "OUT_OF_RANGE", "temperature"),
@@ -222,26 +208,53 @@ BAD_READINGS = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD_READINGS)
-def test_a_bad_reading_is_quarantined_and_the_rest_of_its_batch_stored(shared: Espd, wire: Wire, kind: str, name: str):
-    make, reason, field = BAD_READINGS[kind]
-    bad = make(name.encode())
+BAD_IDS = {
+    "bad UTF-8": b"\xff\xfe", "none": b"", "space": b"a b", "NUL": b"a\0b", "129 bytes": b"d" * 129, "slash": b"a/b",
+}
+
+
+def dead_letters(server: Espd, producer: str) -> list[dict[str, object]]:
+    return server.database.rows("SELECT reason, field, sequence, encode(original, 'hex') AS original "
+                                f"FROM dead_letters WHERE producer_id = '{producer}' ORDER BY id")
+
+
+def send_among_good_ones(wire: Wire, name: str, bad: bytes) -> pb.BatchResult:
+    """The bad reading is the second of four."""
     good = [raw(name.encode(), now() - index) for index in range(3)]
     body = b"".join(b"\x22" + varint(len(one)) + one for one in (good[0], bad, good[1], good[2]))
     producer = b"\x0a" + varint(len(name)) + name.encode() + b"\x10\x01"
     answer = wire.call(INGEST, frame(producer + body))
     assert answer.code == 0, answer
     result = pb.IngestResponse.FromString(answer.messages()[0]).result
+    assert [(one.first_index, one.count) for one in result.verdicts] == [(1, 1)]
+    return result
+
+
+@pytest.mark.parametrize("kind", BAD_IDS)
+def test_a_reading_of_no_device_is_rejected_and_the_rest_of_its_batch_stored(
+        shared: Espd, wire: Wire, kind: str, name: str):
+    result = send_among_good_ones(wire, name, raw(BAD_IDS[kind], now()))
+    assert (result.stored, result.quarantined, result.duplicate, result.rejected) == (3, 0, 0, 1)
+    (verdict,) = result.verdicts
+    assert verdict.outcome == pb.Verdict.OUTCOME_REJECTED
+    assert (verdict.reason, verdict.field, verdict.retryable) == ("INVALID_DEVICE_ID", "device_id", False)
+    assert shared.database.count("telemetry", f"device_id = '{name}'") == 3
+    assert shared.database.count("dead_letters", f"producer_id = '{name}'") == 0
+
+
+@pytest.mark.parametrize("kind", BAD_READINGS)
+def test_a_bad_reading_is_quarantined_and_the_rest_of_its_batch_stored(shared: Espd, wire: Wire, kind: str, name: str):
+    make, reason, field = BAD_READINGS[kind]
+    bad = make(name.encode())
+    result = send_among_good_ones(wire, name, bad)
     assert (result.stored, result.quarantined, result.duplicate, result.rejected) == (3, 1, 0, 0)
     (verdict,) = result.verdicts
-    assert (verdict.first_index, verdict.count, verdict.outcome) == (1, 1, pb.Verdict.OUTCOME_QUARANTINED)
+    assert verdict.outcome == pb.Verdict.OUTCOME_QUARANTINED
     assert (verdict.reason, verdict.field, verdict.retryable) == (reason, field, False)
     assert shared.database.count("telemetry", f"device_id = '{name}'") == 3
-    (letter,) = shared.database.rows(
-        f"SELECT reason, field, sequence, encode(original, 'hex') AS original FROM dead_letters WHERE producer_id = '{name}'")
+    (letter,) = dead_letters(shared, name)
     assert letter == {"reason": reason, "field": field, "sequence": 1, "original": bad.hex()}
-    if kind != "bad UTF-8":
-        pb.Reading.FromString(bytes.fromhex(letter["original"]))
+    assert pb.Reading.FromString(bytes.fromhex(letter["original"])).device_id == name
 
 
 def test_bad_samples_of_a_block_are_quarantined_as_readings(shared: Espd, wire: Wire, name: str):
@@ -253,8 +266,7 @@ def test_bad_samples_of_a_block_are_quarantined_as_readings(shared: Espd, wire: 
     answer = wire.call(INGEST, frame(request.SerializeToString()))
     result = pb.IngestResponse.FromString(answer.messages()[0]).result
     assert (result.stored, result.quarantined) == (1, 3)
-    letters = shared.database.rows(
-        f"SELECT reason, field, encode(original, 'hex') AS original FROM dead_letters WHERE producer_id = '{name}' ORDER BY id")
+    letters = dead_letters(shared, name)
     assert [(one["reason"], one["field"]) for one in letters] == [
         ("OUT_OF_RANGE", "temperature"), ("NO_SIGNALS", ""), ("OUT_OF_RANGE", "pressure")]
     readings = [pb.Reading.FromString(bytes.fromhex(one["original"])) for one in letters]

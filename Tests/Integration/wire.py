@@ -6,13 +6,16 @@ import base64
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import unquote
 
 import h2.config
 import h2.connection
 import h2.events
+from google.protobuf.message import Message
 from google.rpc import status_pb2
+
+Kind = TypeVar("Kind", bound=Message)
 
 TIMEOUT = 20.0
 """Seconds until an answer has come."""
@@ -26,6 +29,11 @@ CHECK = "/grpc.health.v1.Health/Check"
 def frame(message: bytes, *, flag: int = 0, length: int | None = None) -> bytes:
     """A gRPC message with its prefix, true or not."""
     return bytes([flag]) + (len(message) if length is None else length).to_bytes(4, "big") + message
+
+
+def details(status: status_pb2.Status, kind: type[Kind]) -> list[Kind]:
+    """The details of one type that a status carries."""
+    return [unpacked for detail in status.details if detail.Unpack(unpacked := kind())]
 
 
 @dataclass(slots=True)
