@@ -17,7 +17,7 @@ import Testing
 
   @Test("a status message is percent-encoded", arguments: [
     ("plain text", "plain text"), ("50 %", "50 %25"), ("\t\r\n", "%09%0D%0A"), ("é☺", "%C3%A9%E2%98%BA"),
-    ("~ ", "~ "), ("\u{7F}", "%7F"),
+    ("~ ", "~%20"), (" a b ", "%20a b%20"), (" ", "%20"), ("\u{7F}", "%7F"),
   ])
   func percent(text: String, expected: String) { #expect(StatusFields.percentEncoded(text) == expected) }
 
