@@ -25,11 +25,14 @@ func library(_ name: String, apt: String) -> Target {
   .systemLibrary(name: name, providers: [.apt([apt])])
 }
 
-func product(_ name: String, _ package: String) -> Target.Dependency { .product(name: name, package: package) }
-
-let logging = product("Logging", "swift-log")
-let nioCore = product("NIOCore", "swift-nio")
-let nioPosix = product("NIOPosix", "swift-nio")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 
 let package = Package(
   name: "alkhorayef-esp",
@@ -67,16 +70,16 @@ let package = Package(
     module("Pipeline", ["PostgresStore", "Status", "Telemetry", logging]),
 
     // 4: what each RPC does.
-    module("Services", ["Contracts", "HTTPCore", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Status", "Telemetry", nioCore]),
+    module("Services", [
+      "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Status", "Telemetry", nioCore,
+    ]),
 
     // 5: wiring.
     .executableTarget(
       name: "espd",
       dependencies: [
-        "Contracts", "HTTP2", "HTTPCore", "Pipeline", "PostgresStore", "RPC", "Services", "Status", "Telemetry",
-        product("ArgumentParser", "swift-argument-parser"), product("Configuration", "swift-configuration"), logging,
-        nioCore, nioPosix, product("SystemPackage", "swift-system"),
-        product("UnixSignals", "swift-service-lifecycle"),
+        "Contracts", "HTTP2", "Pipeline", "PostgresStore", "RPC", "Services", "Telemetry", arguments, configuration,
+        logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
 
@@ -84,7 +87,7 @@ let package = Package(
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
-    tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, product("NIOEmbedded", "swift-nio")]),
+    tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, nioEmbedded]),
     tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", logging]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
     tests("PostgresStoreTests", ["PostgresStore", "Status", "Telemetry", logging]),

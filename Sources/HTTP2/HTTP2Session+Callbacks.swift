@@ -4,7 +4,7 @@ internal import HTTPCore
 
 /// The callback table and the options, made once for all sessions.
 enum HTTP2Callbacks {
-  // Read-only after it is made, on any thread.
+  // Unsafe because it is a pointer; nghttp2 only reads it once it is made, on any thread.
   nonisolated(unsafe) static let shared: OpaquePointer = {
     var callbacks: OpaquePointer?
     unsafe nghttp2_session_callbacks_new(&callbacks)
@@ -18,7 +18,7 @@ enum HTTP2Callbacks {
     return unsafe callbacks
   }()
 
-  // Read-only after it is made, on any thread.
+  // Unsafe because it is a pointer; nghttp2 only reads it once it is made, on any thread.
   nonisolated(unsafe) static let options: OpaquePointer = {
     var options: OpaquePointer?
     unsafe nghttp2_option_new(&options)
@@ -43,7 +43,9 @@ private func stream(_ raw: OpaquePointer?, _ id: Int32) -> HTTP2Stream? {
 private func onBeginHeaders(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?,
                             _ userData: UnsafeMutableRawPointer?) -> Int32 {
   guard let frame = unsafe frame, let session = unsafe session(userData) else { return 0 }
-  if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST { _ = unsafe session.makeStream(id: frame.pointee.hd.stream_id) }
+  if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+    _ = unsafe session.makeStream(id: frame.pointee.hd.stream_id)
+  }
   return 0
 }
 
@@ -96,8 +98,8 @@ private func onFrame(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame
   return 0
 }
 
-/// What must follow a frame, and not come before it: nghttp2 sends PING ahead of all else, and drops what a stream still
-/// has to send once its RST_STREAM is queued.
+/// What must follow a frame, and not come before it: nghttp2 sends PING ahead of all else, and drops what a stream
+/// still has to send once its RST_STREAM is queued.
 private func onFrameSent(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?,
                          _ userData: UnsafeMutableRawPointer?) -> Int32 {
   guard let frame = unsafe frame, let session = unsafe session(userData) else { return 0 }

@@ -1,8 +1,8 @@
 // THE FENCE of libnghttp2: owns one server session. Bytes in, notes about streams out, bytes out.
 //
 // nghttp2 does no I/O and is used from one thread, its connection's event loop. Callbacks (HTTP2Session+Callbacks) only
-// take notes on streams and in `touched`; whoever called `receive` or `send` then reads the notes. Return codes that can
-// only mean a bug of ours are preconditions; those that the peer can cause end the connection.
+// take notes on streams and in `touched`; whoever called `receive` or `send` then reads the notes. Return codes that
+// can only mean a bug of ours are preconditions; those that the peer can cause end the connection.
 internal import CNghttp2
 internal import HTTPCore
 internal import NIOCore
@@ -117,7 +117,7 @@ struct HTTP2SessionError: Error {
       // DATA_EXIST or INVALID_STATE would mean a second response: `HTTP2Stream.respond` prevents it.
       let code = unsafe isEnd ? nghttp2_submit_response(raw, stream.id, pointer, count, nil)
         : withUnsafePointer(to: &provider) { unsafe nghttp2_submit_response(raw, stream.id, pointer, count, $0) }
-      precondition(code == 0 || code == NGHTTP2_ERR_NOMEM.rawValue, "nghttp2_submit_response: \(Self.text(code))")
+      precondition(code == 0 || code == NGHTTP2_ERR_NOMEM.rawValue, "nghttp2 refuses a response: \(Self.text(code))")
     }
     onOutput()
   }
@@ -158,8 +158,8 @@ struct HTTP2SessionError: Error {
     onOutput()
   }
 
-  /// First step of a drain (RFC 9113 6.8): GOAWAY with the highest id, then a PING whose answer proves that the client has
-  /// seen it.
+  /// First step of a drain (RFC 9113 6.8): GOAWAY with the highest id, then a PING whose answer proves that the client
+  /// has seen it.
   func submitShutdownNotice() {
     awaitsDrainPing = true
     _ = unsafe nghttp2_submit_shutdown_notice(raw)

@@ -62,7 +62,9 @@ package struct HTTPBody: Sendable {
   package mutating func append(_ span: Span<UInt8>) { bytes.append(copying: span) }
 
   /// Gives what is there, oldest first.
-  package func withBytes<Result, Failure: Error>(_ body: (Span<UInt8>) throws(Failure) -> Result) throws(Failure) -> Result {
+  package func withBytes<Result, Failure: Error>(
+    _ body: (Span<UInt8>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
     try body(bytes.span.extracting(start..<bytes.count))
   }
 

@@ -96,7 +96,8 @@ final class PipelineWriter {
       }
       guard !producerID.isEmpty else { continue }
       if let index = moves[producerID] {
-        transaction.cursors[index].to = sequence
+        let from = transaction.cursors[index].from
+        transaction.cursors[index] = CursorMove(producerID: producerID, from: from, to: sequence)
       } else {
         moves[producerID] = transaction.cursors.count
         transaction.cursors.append(CursorMove(producerID: producerID, from: sequence - 1, to: sequence))
@@ -110,10 +111,11 @@ final class PipelineWriter {
     case .stopped: return IngestPipeline.stopping
     case .cursorConflict(let producerIDs):
       pipeline.conflicted(producerIDs)
-      return RPCStatus(.aborted, """
+      // Not ABORTED: that is for a stream whose producer has another one, and ends a client for good.
+      return .unavailable("""
         another server has moved the cursor of producer \(producerIDs.joined(separator: ", ")): open the stream again \
         and resume
-        """)
+        """, retryAfter: .milliseconds(100))
     case .data(let error): return error.rpcStatus
     }
   }

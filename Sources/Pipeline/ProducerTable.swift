@@ -22,8 +22,8 @@ struct ProducerTable {
     var inFlight = 0
     weak var owner: (any StreamOwner)?
     var waiters: [Waiter] = []
-    /// Another server has moved the cursor: nothing is taken until what is on its way has failed and the cursor is loaded
-    /// anew.
+    /// Another server has moved the cursor: nothing is taken until what is on its way has failed and the cursor is
+    /// loaded anew.
     var isConflicted = false
 
     var isIdle: Bool { inFlight == 0 && owner == nil && waiters.isEmpty }

@@ -3,8 +3,8 @@ internal import HTTPCore
 package import NIOCore
 package import Status
 
-/// A call in progress. Confined to its event loop; a method may keep it and answer later, and an answer that comes after
-/// the client has gone is dropped.
+/// A call in progress. Confined to its event loop; a method may keep it and answer later, and an answer that comes
+/// after the client has gone is dropped.
 package final class RPCCall: @unchecked Sendable {
   // @unchecked because a call crosses to other threads only to be brought back to its loop, which each entry asserts.
   package let method: RPCMethod
@@ -103,7 +103,9 @@ package final class RPCCall: @unchecked Sendable {
     if let timeout {
       deadline = .now + timeout
       guard timeout > .zero else { return deadlinePassed() }
-      deadlineTimer = eventLoop.scheduleTask(in: .nanoseconds(timeout.nanoseconds)) { [weak self] in self?.deadlinePassed() }
+      deadlineTimer = eventLoop.scheduleTask(in: .nanoseconds(timeout.nanoseconds)) { [weak self] in
+        self?.deadlinePassed()
+      }
     }
     if case .stream(let makeReceiver) = method.handler {
       handler.streams[ObjectIdentifier(self)] = self

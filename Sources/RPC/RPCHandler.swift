@@ -24,7 +24,8 @@ package final class RPCHandler: HTTPHandler {
   /// Streaming calls in progress, to be told of a drain.
   var streams: [ObjectIdentifier: RPCCall] = [:]
 
-  package init(eventLoop: any EventLoop, router: RPCRouter, statusFields: StatusFields, limits: RPCLimits = RPCLimits()) {
+  package init(eventLoop: any EventLoop, router: RPCRouter, statusFields: StatusFields,
+               limits: RPCLimits = RPCLimits()) {
     self.eventLoop = eventLoop
     executor = EventLoopTaskExecutor(eventLoop: eventLoop)
     self.router = router
@@ -92,17 +93,5 @@ package final class RPCHandler: HTTPHandler {
         """)
     }
     return timeout
-  }
-}
-
-/// Runs the tasks of methods on the loop of their call: no hop to another thread and back.
-final class EventLoopTaskExecutor: TaskExecutor {
-  private let eventLoop: any EventLoop
-
-  init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
-
-  func enqueue(_ job: consuming ExecutorJob) {
-    let job = UnownedJob(job)
-    eventLoop.execute { unsafe job.runSynchronously(on: self.asUnownedTaskExecutor()) }
   }
 }

@@ -26,11 +26,15 @@ package struct StatusFields: Sendable {
     fields.append("grpc-status-details-bin", Self.base64(encodeDetails(status)))
   }
 
-  /// Bytes outside 0x20...0x7E and the percent sign as %XX (gRPC over HTTP/2, "Percent-Encoded").
+  /// Bytes outside 0x20...0x7E and the percent sign as %XX (gRPC over HTTP/2, "Percent-Encoded"); a space at either end
+  /// too, for a field with one is malformed (RFC 9113 8.2.1).
   package static func percentEncoded(_ text: String) -> String {
+    let bytes = Array(text.utf8)
     var encoded: [UInt8] = []
-    for byte in text.utf8 {
-      if byte >= 0x20, byte <= 0x7E, byte != UInt8(ascii: "%") {
+    encoded.reserveCapacity(bytes.count)
+    for (index, byte) in bytes.enumerated() {
+      let isAtEnd = index == 0 || index == bytes.count - 1
+      if byte > 0x20 || byte == 0x20 && !isAtEnd, byte <= 0x7E, byte != UInt8(ascii: "%") {
         encoded.append(byte)
       } else {
         encoded += [UInt8(ascii: "%"), hexDigits[Int(byte >> 4)], hexDigits[Int(byte & 15)]]

@@ -79,7 +79,6 @@ struct Server {
     } catch {
       logger.error("shutdown was not clean", metadata: ["error": "\(error)"])
     }
-    await reader.close()
     await database.stop()
   }
 }

@@ -1,10 +1,12 @@
-// An HTTP/2 client that writes and reads frames by hand, so that the server is judged by bytes and not by its own library.
+// An HTTP/2 client that writes and reads frames by hand: the server is judged by bytes, not by its own library.
 import NIOCore
 import NIOPosix
 
 /// A frame of RFC 9113 4.1.
 struct Frame: Equatable {
-  enum Kind: UInt8 { case data, headers, priority, reset, settings, pushPromise, ping, goAway, windowUpdate, continuation }
+  enum Kind: UInt8 {
+    case data, headers, priority, reset, settings, pushPromise, ping, goAway, windowUpdate, continuation
+  }
 
   var kind: Kind
   var flags: UInt8 = 0
@@ -43,7 +45,8 @@ final class FrameClient {
 
   /// Connects, and closes when `body` returns.
   static func with(_ address: SocketAddress, _ body: (FrameClient) async throws -> Void) async throws {
-    let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup).connect(to: address) { channel in
+    let bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+    let channel = try await bootstrap.connect(to: address) { channel in
       channel.eventLoop.makeCompletedFuture {
         try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
       }
@@ -64,7 +67,8 @@ final class FrameClient {
   func send(_ frame: Frame) async throws { try await send(frame.bytes) }
 
   /// Opens a stream with these fields, each as a literal without indexing (RFC 7541 6.2.2).
-  func request(_ stream: UInt32, _ fields: [(String, String)] = [], path: String = "/echo", isEnd: Bool = false) async throws {
+  func request(_ stream: UInt32, _ fields: [(String, String)] = [], path: String = "/echo",
+               isEnd: Bool = false) async throws {
     let all = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "test")] + fields
     try await send(Frame(kind: .headers, flags: Frame.endHeaders | (isEnd ? Frame.endStream : 0), stream: stream,
                          payload: all.flatMap { literal($0.0, $0.1) }))

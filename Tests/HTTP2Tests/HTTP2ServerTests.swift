@@ -6,8 +6,8 @@ import NIOCore
 import NIOPosix
 import Testing
 
-/// Answers by path: /echo gives the body back at its end; /hold takes nothing and credits nothing; /early answers before
-/// the request has ended; /big sends a megabyte.
+/// Answers by path: /echo gives the body back at its end; /hold takes nothing and credits nothing; /early answers
+/// before the request has ended; /big sends a megabyte.
 private final class TestHandler: HTTPHandler {
   func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
     switch exchange.head.path {
@@ -51,10 +51,9 @@ private final class TestDelegate: HTTPExchangeDelegate {
 @Suite("HTTP/2 server") struct HTTP2ServerTests {
   /// A server for one test on a free port, drained at its end.
   func withServer(_ limits: HTTP2Limits = HTTP2Limits(), _ body: (HTTP2Server) async throws -> Void) async throws {
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let server = try await HTTP2Server(host: "127.0.0.1", port: 0, group: .singletonMultiThreadedEventLoopGroup,
-                                       limits: limits, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }) { _ in
-      TestHandler()
-    }
+                                       limits: limits, logger: logger) { _ in TestHandler() }
     do { try await body(server) } catch { Issue.record(error) }
     await server.drain(deadline: .zero)
   }
@@ -128,7 +127,8 @@ private final class TestDelegate: HTTPExchangeDelegate {
       try await FrameClient.with(server.address) { client in
         try await client.greet()
         try await client.request(1, path: "/hold")
-        for _ in 0..<5 { try await client.send(Frame(kind: .data, stream: 1, payload: [UInt8](repeating: 0, count: 16_384))) }
+        let chunk = [UInt8](repeating: 0, count: 16_384)
+        for _ in 0..<5 { try await client.send(Frame(kind: .data, stream: 1, payload: chunk)) }
         var frame = try await client.next()
         while let next = frame, next.kind != .reset, next.kind != .goAway { frame = try await client.next() }
         // FLOW_CONTROL_ERROR, on the stream or on the connection (RFC 9113 6.9.1).
@@ -156,7 +156,8 @@ private final class TestDelegate: HTTPExchangeDelegate {
     }
   }
 
-  @Test("an answer before the end of the request is followed by NO_ERROR: the rest is not wanted") func early() async throws {
+  @Test("an answer before the end of the request is followed by NO_ERROR: the rest is not wanted")
+  func early() async throws {
     try await withServer { server in
       try await FrameClient.with(server.address) { client in
         try await client.greet()
@@ -174,8 +175,8 @@ private final class TestDelegate: HTTPExchangeDelegate {
     try await withServer { server in
       try await FrameClient.with(server.address) { client in
         try await client.greet()
-        try await client.request(1, [("x", String(repeating: "x", count: 16_000)), ("y", String(repeating: "y", count: 300))],
-                                 isEnd: true)
+        let fields = [("x", String(repeating: "x", count: 16_000)), ("y", String(repeating: "y", count: 300))]
+        try await client.request(1, fields, isEnd: true)
         let head = try await client.next(.headers, stream: 1)
         #expect(head?.flags == Frame.endHeaders | Frame.endStream)
         #expect(head.map { String(decoding: $0.payload, as: UTF8.self).utf8.count > 0 } == true)
@@ -185,7 +186,9 @@ private final class TestDelegate: HTTPExchangeDelegate {
     }
   }
 
-  @Test("bytes that are no HTTP/2 end the connection", arguments: ["GET / HTTP/1.1\r\nhost: x\r\n\r\n", "PRI * HTTP/9\r\n\r\n"])
+  @Test("bytes that are no HTTP/2 end the connection", arguments: [
+    "GET / HTTP/1.1\r\nhost: x\r\n\r\n", "PRI * HTTP/9\r\n\r\n",
+  ])
   func garbage(text: String) async throws {
     try await withServer { server in
       try await FrameClient.with(server.address) { client in
@@ -208,7 +211,8 @@ private final class TestDelegate: HTTPExchangeDelegate {
     }
   }
 
-  @Test("a drain is a notice, then GOAWAY with the last stream, and open streams are still served") func drain() async throws {
+  @Test("a drain is a notice, then GOAWAY with the last stream, and open streams are still served")
+  func drain() async throws {
     try await withServer { server in
       try await FrameClient.with(server.address) { client in
         try await client.greet()

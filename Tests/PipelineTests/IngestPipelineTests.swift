@@ -86,7 +86,8 @@ import Testing
     #expect(fixture.store.stored.cursors["p"] == 8)
   }
 
-  @Test("a repetition of what is on its way is answered only when that is committed") func duplicateInFlight() async throws {
+  @Test("a repetition of what is on its way is answered only when that is committed")
+  func duplicateInFlight() async throws {
     let fixture = Fixture()
     try await fixture.load("p")
     fixture.store.closeGate()
@@ -133,7 +134,8 @@ import Testing
     #expect(!second.wasTakenOver.withLock { $0 })
   }
 
-  @Test("a batch that the database refuses is left out, the cursor moves, the others are stored") func poison() async throws {
+  @Test("a batch that the database refuses is left out, the cursor moves, the others are stored")
+  func poison() async throws {
     let fixture = Fixture()
     try await fixture.load("p")
     try await fixture.load("q")
@@ -157,7 +159,7 @@ import Testing
     fixture.store.moveCursor("p", to: 5)
     let outcome = await fixture.submit("p", 2).1
     Self.expect(outcome, "failed")
-    if case .failed(let status) = outcome { #expect(status.code == .aborted) }
+    if case .failed(let status) = outcome { #expect(status.code == .unavailable) }
     #expect(await fixture.submit("p", 2).0 == .unknownProducer)
     try await fixture.load("p")
     Self.expect(await fixture.submit("p", 2).1, "duplicate")

@@ -32,7 +32,7 @@ import Testing
     init(maximumMessageBytes: Int = 4 << 20) {
       var limits = RPCLimits()
       limits.maximumMessageBytes = maximumMessageBytes
-      // Everything runs on the test's thread; the compiler can't know.
+      // Unsafe because the compiler can't know that everything runs on the test's thread.
       nonisolated(unsafe) let fixture = self
       let methods = [
         RPCMethod.unaryBytes("/test.Echo/Unary") { message, call in
@@ -55,6 +55,11 @@ import Testing
       let exchange = MemoryExchange(path: path, fields: fields, method: method)
       exchange.delegate = handler.accept(exchange)
       return exchange
+    }
+
+    /// A gRPC request with further fields.
+    func open(_ path: String, adding fields: [(String, String)]) -> MemoryExchange {
+      open(path, fields: [("content-type", "application/grpc")] + fields)
     }
 
     /// A whole unary call.
@@ -143,20 +148,22 @@ import Testing
   }
 
   @Test("an encoding that is not spoken is UNIMPLEMENTED and names those that are") func encoding() {
-    let exchange = Fixture().open("/test.Echo/Unary", fields: [("content-type", "application/grpc"), ("grpc-encoding", "snappy")])
+    let exchange = Fixture().open("/test.Echo/Unary", adding: [("grpc-encoding", "snappy")])
     #expect(exchange.grpcStatus == "12")
     #expect(exchange.fields["grpc-accept-encoding"] == "identity")
   }
 
-  @Test("a malformed grpc-timeout is an error, not a call without deadline", arguments: ["", "5", "123456789S", "1x", "-1S"])
+  @Test("a malformed grpc-timeout is an error, not a call without deadline", arguments: [
+    "", "5", "123456789S", "1x", "-1S",
+  ])
   func malformedTimeout(value: String) {
-    let exchange = Fixture().open("/test.Echo/Unary", fields: [("content-type", "application/grpc"), ("grpc-timeout", value)])
+    let exchange = Fixture().open("/test.Echo/Unary", adding: [("grpc-timeout", value)])
     #expect(exchange.grpcStatus == "3")
   }
 
   @Test("the deadline ends a call and cancels its method; a later answer is dropped") func deadline() {
     let fixture = Fixture()
-    let exchange = fixture.open("/test.Echo/Later", fields: [("content-type", "application/grpc"), ("grpc-timeout", "50m")])
+    let exchange = fixture.open("/test.Echo/Later", adding: [("grpc-timeout", "50m")])
     exchange.receive(frame([1]))
     exchange.end()
     var isCancelled = false
@@ -172,7 +179,7 @@ import Testing
 
   @Test("the deadline of a stream tells its receiver") func streamDeadline() {
     let fixture = Fixture()
-    let exchange = fixture.open("/test.Echo/Stream", fields: [("content-type", "application/grpc"), ("grpc-timeout", "1S")])
+    let exchange = fixture.open("/test.Echo/Stream", adding: [("grpc-timeout", "1S")])
     fixture.loop.advanceTime(by: .seconds(1))
     #expect(exchange.grpcStatus == "4")
     #expect(fixture.recorder?.isCancelled == true)

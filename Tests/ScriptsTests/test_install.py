@@ -111,5 +111,31 @@ def test_run_needs_fewer_packages_than_test(installation: Installation):
     assert installation.run("test").returncode == 1
 
 
+def test_the_client_is_generated_and_installed_again_when_a_proto_changes(installation: Installation):
+    client = installation.folder / "clients" / "python"
+    (client / "src" / "espclient").mkdir(parents=True)
+    for name in ("pyproject.toml", "requirements.txt"):
+        (client / name).write_text("# nothing\n")
+    (client / "generate.sh").write_text('#!/bin/bash\nmkdir -p "${0%/*}/src/espclient/_generated"\n')
+    (client / "generate.sh").chmod(0o755)
+    proto = installation.folder / "proto" / "esp" / "v1" / "a.proto"
+    proto.parent.mkdir(parents=True)
+    proto.write_text("// one\n")
+    log = installation.folder.parent / "pip"
+    installation.command("python3", f"""
+        [[ $2 != venv ]] || {{ mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; }}
+        [[ $2 != pip ]] || echo "$*" >>"{log}"
+    """)
+    assert installation.run("run").returncode == 0
+    assert "--editable clients/python" in log.read_text()
+    assert "-r clients/python/requirements.txt" in log.read_text()
+    assert installation.run("run").stdout == ""
+    proto.write_text("// two\n")
+    assert "preparing" in installation.run("run").stdout
+    shutil.rmtree(client / "src" / "espclient" / "_generated")
+    assert "preparing" in installation.run("run").stdout
+    assert (client / "src" / "espclient" / "_generated").is_dir()
+
+
 def test_an_unknown_profile_is_an_error(installation: Installation):
     assert "usage" in installation.run("everything").stderr

@@ -42,14 +42,14 @@ extension ModuleTable {
       "HTTP2": Module(line: 2, modules: ["CNghttp2", "HTTPCore", "Status"], others: nio.union(loops)),
       "HTTP1": Module(line: 2, modules: ["HTTPCore", "Status"], others: nio.union(loops).union(["NIOHTTP1"])),
       "TLS": Module(line: 2, modules: ["COpenSSL", "Status"], others: nio.union(loops).union(["Foundation"])),
-      "RPC": Module(line: 2, modules: ["CZlib", "HTTPCore", "Status"], others: ["Logging", "Synchronization"]),
-      "Protobuf": Module(line: 2, modules: ["CProtobufC", "Status"], others: ["Synchronization"]),
+      "RPC": Module(line: 2, modules: ["CZlib", "HTTPCore", "Status"], others: nio.union(loops)),
+      "Protobuf": Module(line: 2, modules: ["CContracts", "CProtobufC", "Status"], others: ["Synchronization"]),
       "PostgresStore": Module(line: 2, modules: ["CLibpq", "Status", "Telemetry"], others: blocking),
       "Journal": Module(line: 2, modules: ["Status", "Telemetry"], others: blocking),
       "Cache": Module(line: 2, modules: ["CHiredis", "Status"], others: blocking),
 
       "Contracts": Module(
-        line: 3, modules: ["CContracts", "HTTPCore", "Protobuf", "RPC", "Status", "Telemetry", "Diagnostics"],
+        line: 3, modules: ["HTTPCore", "Protobuf", "RPC", "Status", "Telemetry", "Diagnostics"],
         others: ["Foundation", "Synchronization"]),
       "Security": Module(
         line: 3, modules: ["CArgon2", "Cache", "HTTPCore", "Journal", "PostgresStore", "RPC", "Status"],
@@ -64,7 +64,7 @@ extension ModuleTable {
           "Cache", "Contracts", "Diagnostics", "HTTPCore", "Journal", "Pipeline", "PostgresStore", "Protobuf", "RPC",
           "Security", "Status", "Telemetry",
         ],
-        others: ["Foundation", "Logging", "Synchronization"]),
+        others: ["Foundation", "Logging", "NIOCore", "Synchronization"]),
       "Gateway": Module(
         line: 4, modules: ["Contracts", "HTTPCore", "Protobuf", "RPC", "Security", "Status", "Telemetry"],
         others: ["Foundation", "Logging", "Synchronization"]),
@@ -74,7 +74,7 @@ extension ModuleTable {
       "espbench": Module(line: 5, modules: wired, others: nio.union(blocking).union(programs).union(["Histogram"])),
     ],
     fences: [
-      "CNghttp2": "HTTP2", "CProtobufC": "Protobuf", "CContracts": "Contracts", "CLibpq": "PostgresStore",
+      "CNghttp2": "HTTP2", "CProtobufC": "Protobuf", "CContracts": "Protobuf", "CLibpq": "PostgresStore",
       "COpenSSL": "TLS", "CHiredis": "Cache", "CArgon2": "Security", "CZlib": "RPC",
     ])
 
@@ -83,7 +83,7 @@ extension ModuleTable {
   private static let loops: Set<String> = ["Glibc", "Logging", "Synchronization"]
   /// What code on a thread of its own may need: it blocks, and reads files or starts processes.
   private static let blocking: Set<String> = ["Dispatch", "Foundation", "Glibc", "Logging", "Synchronization"]
-  private static let programs: Set<String> = ["ArgumentParser", "Configuration", "ServiceLifecycle", "UnixSignals"]
+  private static let programs: Set<String> = ["ArgumentParser", "Configuration", "SystemPackage", "UnixSignals"]
   /// Programs wire everything and own nothing.
   private static let wired: Set<String> = [
     "Cache", "Contracts", "Diagnostics", "Gateway", "HTTP1", "HTTP2", "HTTPCore", "Journal", "Pipeline",

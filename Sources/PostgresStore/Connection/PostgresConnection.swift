@@ -5,8 +5,8 @@ package import Logging
 
 /// One connection to PostgreSQL, blocking, owned by one thread. Not Sendable.
 ///
-/// All waits are poll(2) on the socket, so a hung server or network never holds the thread longer than `deadline`, and a
-/// `StopSignal` wakes it from any other thread. After an error whose kind is `.connectionLost`, `.stopped` or
+/// All waits are poll(2) on the socket, so a hung server or network never holds the thread longer than `deadline`, and
+/// a `StopSignal` wakes it from any other thread. After an error whose kind is `.connectionLost`, `.stopped` or
 /// `.timedOut` the connection `isBroken`: drop it (or, for the last two, try `cancelQuery`).
 @safe package final class PostgresConnection {
   /// Oldest server we work with: 14, the oldest that PostgreSQL still maintains.
@@ -26,8 +26,8 @@ package import Logging
 
   /// Connects and sets the session: UTC, durable commits, no JIT. Throws `.connectionLost` when the server cannot be
   /// reached, refuses us, or does so for now (SQLSTATE 57P03, 53300).
-  package init(_ location: PostgresLocation, stop: StopSignal? = nil, deadline: ContinuousClock.Instant? = nil,
-               logger: Logger) throws(PostgresError) {
+  package init(_ location: PostgresLocation, stop: StopSignal? = nil, cancellation: StopSignal? = nil,
+               deadline: ContinuousClock.Instant? = nil, logger: Logger) throws(PostgresError) {
     // Later entries win, and `dbname` is expanded in its place: the first ones are defaults that the location may
     // replace. Keepalives find a dead network in 25 s instead of two hours.
     let keys = ["fallback_application_name", "keepalives_idle", "keepalives_interval", "keepalives_count",
@@ -40,10 +40,12 @@ package import Logging
     unsafe raw = unsafe started
     self.stop = stop
     notices = NoticeSink(logger: logger)
+    self.cancellation = cancellation
     self.deadline = deadline ?? .now + Self.connectTimeout
     unsafe PQsetNoticeReceiver(raw, receiveNotice, Unmanaged.passUnretained(notices).toOpaque())
     try finishConnecting()
     try setUpSession()
+    self.cancellation = nil
     self.deadline = nil
   }
 
@@ -156,7 +158,7 @@ package import Logging
       unsafe PQfreeCancel(cancel)
     }
     cancellation = nil
-    deadline = .now + .seconds(1)
+    deadline = .now + .milliseconds(500)
     defer { deadline = nil }
     do {
       try drain()

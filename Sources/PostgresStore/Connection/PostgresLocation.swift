@@ -1,5 +1,6 @@
 // Where the database is, in a form that may be logged. Fence file: libpq parses the text.
 internal import CLibpq
+package import Logging
 
 /// A database and how to reach it: a URL (`postgres://user:password@host:5432/name`) or `key=value` pairs, as libpq
 /// takes them. Its description never holds the password.
@@ -25,7 +26,9 @@ internal import CLibpq
     var values: [String: String] = [:]
     var option = unsafe parsed
     while let keyword = unsafe option.pointee.keyword {
-      if let value = unsafe option.pointee.val { unsafe values[String(cString: keyword)] = unsafe String(cString: value) }
+      if let value = unsafe option.pointee.val {
+        unsafe values[String(cString: keyword)] = unsafe String(cString: value)
+      }
       unsafe option += 1
     }
     self.conninfo = conninfo
@@ -46,6 +49,18 @@ internal import CLibpq
   }
 
   package var description: String { "PostgreSQL at \(host), port \(port), database '\(database)'" }
+
+  /// Connects once and hangs up: for a start that shall fail at once when the address is wrong. Blocking. The error
+  /// names host, port and database, never the password.
+  package func checkReachable(logger: Logger) throws(PostgresError) {
+    do throws(PostgresError) {
+      _ = try PostgresConnection(self, logger: logger)
+    } catch {
+      var named = error
+      named.message = "\(self) cannot be used: \(error.message)"
+      throw named
+    }
+  }
 
   /// Within single quotes of a conninfo string.
   private static func quoted(_ text: String) -> String {

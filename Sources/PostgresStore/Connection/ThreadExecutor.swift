@@ -17,8 +17,8 @@ package final class ThreadExecutor: SerialExecutor {
   }
 
   /// Outlives the executor until its thread has left.
-  // @unchecked because every access to the list is made under the condition's lock.
   private final class Queue: @unchecked Sendable {
+    // @unchecked because every access to the list is made under the condition's lock.
     private let condition = NSCondition()
     private var jobs: [(UnownedJob, ThreadExecutor)] = []
     private var isClosed = false

@@ -15,19 +15,16 @@ struct DeadLetterCopyEncoder {
     let letter = refused.letter
     let texts = [letter.reason.rawValue, letter.field, letter.deviceID, refused.producerID].map(Self.storable)
     let textBytes = texts.reduce(0) { $0 + 4 + $1.count }
-    buffer.beginRow(fieldCount: 8, maximumBytes: 3 * 12 + textBytes + 4 + letter.original.count)
-    buffer.append(PostgresTime.fromUnix(refused.receivedAt))
-    buffer.append(texts[0])
-    buffer.append(texts[1])
-    buffer.append(texts[2])
-    if let time = letter.readingTimestamp, Self.isStorable(time) {
-      buffer.append(PostgresTime.fromUnix(time))
-    } else {
-      buffer.appendNull()
+    let time = letter.readingTimestamp.flatMap { Self.isStorable($0) ? PostgresTime.fromUnix($0) : nil }
+    buffer.withRoom(forRows: 1, maximumBytes: 2 + 3 * 12 + textBytes + 4 + letter.original.count) { bytes, offset in
+      bytes.put(fieldCount: 8, &offset)
+      bytes.put(PostgresTime.fromUnix(refused.receivedAt), &offset)
+      for text in texts[..<3] { bytes.put(text, &offset) }
+      if let time { bytes.put(time, &offset) } else { bytes.putNull(&offset) }
+      bytes.put(texts[3], &offset)
+      bytes.put(Int64(clamping: refused.sequence), &offset)
+      bytes.put(letter.original, &offset)
     }
-    buffer.append(texts[3])
-    buffer.append(Int64(clamping: refused.sequence))
-    buffer.append(letter.original)
   }
 
   mutating func withFinished<Value, Failure: Error>(

@@ -3,9 +3,11 @@ import Telemetry
 
 /// Groups rows by device, keeping their order within a device. Its memory is reused.
 ///
-/// A counting sort over interned ids. The table of ids is our own because a `Dictionary` would want each id as an array,
-/// an allocation a row; the hash is `Hasher`, seeded by the process, so that no sender can make its ids collide.
+/// A counting sort over interned ids. The table of ids is our own because a `Dictionary` would want each id as an
+/// array, an allocation a row; its hash is seeded at random, so that no sender can make its ids collide.
 struct DeviceGroups {
+  private let seed = UInt64.random(in: .min ... .max)
+  private let multiplier = UInt64.random(in: .min ... .max) | 1
   /// Open addressing, a power of two, at most half full; -1 = free.
   private var slots: [Int32] = []
   /// By group: where its id lies, and its hash.
@@ -16,6 +18,7 @@ struct DeviceGroups {
 
   /// The indices of `readings`, grouped; empty = they are grouped already.
   mutating func order(of readings: borrowing Span<Reading>, _ text: borrowing Span<UInt8>) -> [Int32] {
+    guard hasSeveralTexts(readings) else { return [] }
     let runs = assignGroups(readings, text)
     guard runs > ids.count else { return [] }
     countRows(in: groupsSortedByID(text))
@@ -29,6 +32,17 @@ struct DeviceGroups {
     return order
   }
 
+  /// False for a block: all its readings share one text.
+  private func hasSeveralTexts(_ readings: borrowing Span<Reading>) -> Bool {
+    guard readings.count > 1 else { return false }
+    let first = readings[0].deviceID
+    for row in 1..<readings.count {
+      let slice = readings[row].deviceID
+      if slice.offset != first.offset || slice.byteCount != first.byteCount { return true }
+    }
+    return false
+  }
+
   /// Numbers the devices; returns the number of runs of one device.
   private mutating func assignGroups(_ readings: borrowing Span<Reading>, _ text: borrowing Span<UInt8>) -> Int {
     ids.removeAll(keepingCapacity: true)
@@ -39,7 +53,7 @@ struct DeviceGroups {
     var group: Int32 = 0
     for row in 0..<readings.count {
       let slice = readings[row].deviceID
-      if slice != previous {
+      if slice.offset != previous.offset || slice.byteCount != previous.byteCount {
         group = self.group(of: slice, text)
         previous = slice
         runs += 1
@@ -50,7 +64,7 @@ struct DeviceGroups {
   }
 
   private mutating func group(of slice: TextSlice, _ text: borrowing Span<UInt8>) -> Int32 {
-    let hash = Self.hash(text.extracting(slice.range))
+    let hash = hash(text.extracting(slice.range))
     var slot = hash & (slots.count - 1)
     while slots[slot] >= 0 {
       let known = ids[Int(slots[slot])]
@@ -106,15 +120,18 @@ struct DeviceGroups {
     }
   }
 
-  private static func hash(_ bytes: Span<UInt8>) -> Int {
-    var hasher = Hasher()
-    var word: UInt64 = UInt64(bytes.count)
+  /// Multiply and fold, eight bytes at a time.
+  private func hash(_ bytes: Span<UInt8>) -> Int {
+    var hash = seed ^ UInt64(bytes.count)
+    var word: UInt64 = 0
     for index in bytes.indices {
       word = word << 8 | UInt64(bytes[index])
-      if index & 7 == 7 { hasher.combine(word) }
+      guard index & 7 == 7 || index == bytes.count - 1 else { continue }
+      let (high, low) = (hash ^ word).multipliedFullWidth(by: multiplier)
+      hash = high ^ low
+      word = 0
     }
-    hasher.combine(word)
-    return hasher.finalize() & .max
+    return Int(hash >> 1)
   }
 
   private static func areEqual(_ one: TextSlice, _ other: TextSlice, _ text: borrowing Span<UInt8>) -> Bool {

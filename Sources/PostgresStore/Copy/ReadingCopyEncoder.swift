@@ -9,8 +9,9 @@ package struct ReadingCopyEncoder {
     + ") FROM STDIN BINARY"
 
   private static let fieldCount = 7 + Signal.count
-  /// All fields but the two texts: 8 bytes and a length for times and quality, 4 and a length for the others.
-  private static let fixedBytes = 3 * 12 + 8 + 5 + 2 * 4 + Signal.count * 8
+  /// The count of fields; 8 bytes and a length for times and quality, 4 and a length for floats, 1 and a length for the
+  /// flag, the lengths of the two texts.
+  private static let fixedBytes = 2 + 3 * 12 + 8 + 5 + 2 * 4 + Signal.count * 8
   private static let defaultSource = Array("scada".utf8)
 
   private var buffer = CopyBuffer()
@@ -36,29 +37,47 @@ package struct ReadingCopyEncoder {
     let text = batch.text.span
     let ingested = PostgresTime.fromUnix(ingestedAt)
     let order = devices.order(of: readings, text)
-    for position in 0..<readings.count {
-      let index = order.isEmpty ? position : Int(order[position])
-      appendRow(readings[index], text, ingested, score: scores.isEmpty ? 1 : scores[index],
-                isAnomaly: anomalies.isEmpty ? false : anomalies[index])
+    buffer.withRoom(forRows: readings.count, maximumBytes: Self.maximumBytes(of: readings)) { bytes, offset in
+      for position in 0..<readings.count {
+        let index = order.isEmpty ? position : Int(order[position])
+        let score = scores.isEmpty ? 1 : scores[index]
+        let isAnomaly = anomalies.isEmpty ? false : anomalies[index]
+        Self.put(readings[index], text, ingested, score, isAnomaly, &bytes, &offset)
+      }
     }
   }
 
-  @inline(__always) private mutating func appendRow(_ reading: borrowing Reading, _ text: borrowing Span<UInt8>,
-                                                    _ ingested: Int64, score: Float, isAnomaly: Bool) {
-    let device = text.extracting(reading.deviceID.range)
-    let source = text.extracting(reading.sourceSystem.range)
-    buffer.beginRow(fieldCount: Self.fieldCount,
-                    maximumBytes: Self.fixedBytes + device.count + max(source.count, Self.defaultSource.count))
-    buffer.append(PostgresTime.fromUnix(reading.timestamp))
-    buffer.append(device)
-    if source.isEmpty { buffer.append(Self.defaultSource) } else { buffer.append(source) }
-    buffer.append(ingested)
-    buffer.append(score)
-    buffer.append(isAnomaly)
-    if let quality = reading.quality { buffer.append(Int64(quality)) } else { buffer.appendNull() }
+  private static func maximumBytes(of readings: Span<Reading>) -> Int {
+    var textBytes = 0
+    for index in readings.indices {
+      textBytes += Int(readings[index].deviceID.byteCount) + Int(readings[index].sourceSystem.byteCount)
+    }
+    return readings.count * (fixedBytes + defaultSource.count) + textBytes
+  }
+
+  @inline(__always) private static func put(
+    _ reading: borrowing Reading, _ text: Span<UInt8>, _ ingested: Int64, _ score: Float, _ isAnomaly: Bool,
+    _ bytes: inout MutableRawSpan, _ offset: inout Int
+  ) {
+    bytes.put(fieldCount: fieldCount, &offset)
+    bytes.put(PostgresTime.fromUnix(reading.timestamp), &offset)
+    bytes.put(text.extracting(reading.deviceID.range), &offset)
+    if reading.sourceSystem.byteCount == 0 {
+      bytes.put(defaultSource.span, &offset)
+    } else {
+      bytes.put(text.extracting(reading.sourceSystem.range), &offset)
+    }
+    bytes.put(ingested, &offset)
+    bytes.put(score, &offset)
+    bytes.put(isAnomaly, &offset)
+    if let quality = reading.quality { bytes.put(Int64(quality), &offset) } else { bytes.putNull(&offset) }
     let present = reading.signals.rawValue
     for signal in 0..<Signal.count {
-      if present & (1 << UInt16(signal)) != 0 { buffer.append(reading.values[signal]) } else { buffer.appendNull() }
+      if present & (1 << UInt16(signal)) != 0 {
+        bytes.put(reading.values[signal], &offset)
+      } else {
+        bytes.putNull(&offset)
+      }
     }
   }
 

@@ -21,8 +21,8 @@ struct ChildProcess: Sendable {
 
   let processID: Int32
 
-  /// Starts `program[0]`, sought on the path, in folder `/` (ours may be closed to the account that it runs as); its output
-  /// is appended to the file `output`.
+  /// Starts `program[0]`, sought on the path, in folder `/` (ours may be closed to the account that it runs as); its
+  /// output is appended to the file `output`.
   init(_ program: [String], output: String) throws(EmbeddedPostgresError) {
     let arguments = ["env", "--chdir=/"] + program
     var actions = unsafe posix_spawn_file_actions_t()
@@ -92,7 +92,9 @@ struct ChildProcess: Sendable {
   }
 
   /// posix_spawn takes `char *const[]` for history's sake and changes nothing.
-  private static func mutable(_ strings: UnsafePointer<UnsafePointer<CChar>?>) -> UnsafePointer<UnsafeMutablePointer<CChar>?> {
+  private static func mutable(
+    _ strings: UnsafePointer<UnsafePointer<CChar>?>
+  ) -> UnsafePointer<UnsafeMutablePointer<CChar>?> {
     unsafe UnsafeRawPointer(strings).assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self)
   }
 }

@@ -43,7 +43,7 @@ enum ClusterConfiguration {
   /// On the command line, where no file overrides them: no network, a private socket.
   static func arguments(_ cluster: ClusterDirectory, socketDirectory: String) -> [String] {
     ["-D", cluster.data, "-c", "listen_addresses=", "-c", "port=5432", "-c", "unix_socket_permissions=0700",
-     // A list; quoted, for the path may hold a comma or a space.
+     // A list; quoted, for the path may hold a space.
      "-c", "unix_socket_directories=\"\(socketDirectory)\"", "-c", "logging_collector=off"]
   }
 }

@@ -27,8 +27,8 @@ struct ClusterDirectory: Sendable {
     let place = dataDirectory + "/postgres"
     if !FileSystem.exists(place) {
       if let target = FileSystem.linkTarget(place) {
-        throw .notOurs(directory: place, reason: "it points to \(target), which is gone. Restore that folder; or, if its "
-          + "data are of no more use, remove the link.")
+        throw .notOurs(directory: place, reason: "it points to \(target), which is gone. Restore that folder; or, "
+          + "if its data are of no more use, remove the link.")
       }
       try Self.make(place, dataDirectory, relocationFolder, account)
     }
@@ -66,7 +66,8 @@ struct ClusterDirectory: Sendable {
   /// The major version that made the cluster; nil before initdb.
   func version() throws(EmbeddedPostgresError) -> Int? {
     guard FileSystem.exists(data) else { return nil }
-    guard let text = FileSystem.contents(of: data + "/PG_VERSION"), let version = Int(text.prefix(while: \.isNumber)) else {
+    guard let text = FileSystem.contents(of: data + "/PG_VERSION"),
+          let version = Int(text.prefix(while: \.isNumber)) else {
       throw .notOurs(directory: data, reason: "it has no readable PG_VERSION, so it is not a database.")
     }
     return version
@@ -92,12 +93,12 @@ struct ClusterDirectory: Sendable {
     try FileSystem.rename(new, to: data)
   }
 
-  /// A folder for the socket. Socket paths are limited (108 bytes with the NUL, unix(7)): long ones go to /tmp, under a
-  /// name that is kept in a file, so that a later start removes it.
+  /// A folder for the socket. Socket paths are limited (108 bytes with the NUL, unix(7)), and libpq takes a comma for
+  /// the end of a host: such ones go to /tmp, under a name that is kept in a file, so that a later start removes it.
   func makeSocketDirectory() throws(EmbeddedPostgresError) -> String {
     removeSocketDirectory()
     let near = path + "/socket"
-    if (near + "/.s.PGSQL.5432").utf8.count <= 100 {
+    if (near + "/.s.PGSQL.5432").utf8.count <= 100, !near.contains(",") {
       try FileSystem.makePrivateDirectory(near, for: account)
       return near
     }

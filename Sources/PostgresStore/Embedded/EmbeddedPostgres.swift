@@ -70,7 +70,9 @@ package final class EmbeddedPostgres: Sendable {
   /// What the server writes for people.
   package var logPath: String { cluster.log }
 
-  private static func installation(for cluster: ClusterDirectory) throws(EmbeddedPostgresError) -> PostgresInstallation {
+  private static func installation(
+    for cluster: ClusterDirectory
+  ) throws(EmbeddedPostgresError) -> PostgresInstallation {
     guard let version = try cluster.version() else { return try .find(version: nil) }
     do throws(EmbeddedPostgresError) {
       return try .find(version: version)

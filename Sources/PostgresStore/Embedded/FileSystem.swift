@@ -20,12 +20,15 @@ enum FileSystem {
 
   /// Mode 0700, for `account`.
   static func makePrivateDirectory(_ path: String, for account: ServerAccount) throws(EmbeddedPostgresError) {
-    guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else { throw .failed("\(path) cannot be made: \(lastError)") }
+    guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else {
+      throw .failed("\(path) cannot be made: \(lastError)")
+    }
     try give(path, to: account)
   }
 
   /// A new private directory in `parent` with a name that nobody can guess.
-  static func makeRandomDirectory(in parent: String, for account: ServerAccount) throws(EmbeddedPostgresError) -> String {
+  static func makeRandomDirectory(in parent: String,
+                                  for account: ServerAccount) throws(EmbeddedPostgresError) -> String {
     var template = (parent + "/espd-XXXXXX").utf8CString.map { $0 }
     guard unsafe mkdtemp(&template) != nil else { throw .failed("no directory can be made in \(parent): \(lastError)") }
     let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)

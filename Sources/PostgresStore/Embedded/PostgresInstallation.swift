@@ -11,7 +11,8 @@ struct PostgresInstallation: Sendable, Equatable {
   static let minimumVersion = 14
 
   /// The newest, or the one of `version` when a cluster demands it.
-  static func find(version: Int?, in folder: String = debianFolder) throws(EmbeddedPostgresError) -> PostgresInstallation {
+  static func find(version: Int?,
+                   in folder: String = debianFolder) throws(EmbeddedPostgresError) -> PostgresInstallation {
     let installed = all(in: folder)
     if let version {
       guard let match = installed.first(where: { $0.version == version }) else { throw .notInstalled(version: version) }

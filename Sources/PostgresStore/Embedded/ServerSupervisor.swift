@@ -6,8 +6,8 @@ import Logging
 ///
 /// The thread lives as long as the server: the server's death signal hangs on the thread that started it, not on the
 /// process (prctl(2), PR_SET_PDEATHSIG).
-// @unchecked because every access to the state is made under the condition's lock.
 final class ServerSupervisor: @unchecked Sendable {
+  // @unchecked because every access to the state is made under the condition's lock.
   private let makeServer: @Sendable () throws(EmbeddedPostgresError) -> ChildProcess
   private let logger: Logger
   private let condition = NSCondition()

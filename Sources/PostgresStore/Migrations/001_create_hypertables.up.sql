@@ -45,7 +45,7 @@ CREATE INDEX ix_telemetry_device_time ON telemetry (device_id, timestamp DESC);
 -- The order of an answer is (timestamp, device_id), so a page of anomalies is read straight from the index.
 CREATE INDEX ix_telemetry_anomaly ON telemetry (timestamp DESC, device_id DESC) WHERE is_anomaly = TRUE;
 -- A few pages a day: lets "all devices, last hour" read an hour instead of a day.
-CREATE INDEX ix_telemetry_time ON telemetry USING brin (timestamp) WITH (pages_per_range = 32);
+CREATE INDEX ix_telemetry_time ON telemetry USING brin (timestamp) WITH (pages_per_range = 32, autosummarize = on);
 
 -- Updated in the transaction of the data. Half-filled pages keep each update within its page (HOT).
 CREATE TABLE producer_cursor (

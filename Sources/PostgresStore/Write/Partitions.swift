@@ -1,7 +1,7 @@
 // The day partitions of `telemetry`, where TimescaleDB does not make its own.
 
-/// Makes the partitions that rows need before the rows come. There is no DEFAULT partition: one row in it would keep the
-/// right partition from being made.
+/// Makes the partitions that rows need before the rows come. There is no DEFAULT partition: one row in it would keep
+/// the right partition from being made.
 struct Partitions {
   /// Days made ahead of today, so that midnight finds its partition there.
   static let daysAhead = 3
@@ -51,6 +51,23 @@ struct Partitions {
     let answer = rows.bool(0, 0)
     isNative = answer
     return answer
+  }
+
+  /// From the first moment that a partition or chunk covers to the end of the last; nil = there is none, or no telling.
+  static func storedRange(on connection: PostgresConnection) throws(PostgresError) -> Range<Int64>? {
+    let kind = try connection.query("SELECT relkind = 'p' FROM pg_class WHERE oid = 'telemetry'::regclass")
+    guard kind.count == 1 else { return nil }
+    let rows = try connection.query(kind.bool(0, 0) ? """
+      SELECT to_date(substr(min(relname::text), 12), 'YYYYMMDD')::timestamptz,
+        to_date(substr(max(relname::text), 12), 'YYYYMMDD')::timestamptz + INTERVAL '1 day'
+      FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+      WHERE inhparent = 'telemetry'::regclass AND relname ~ '^telemetry_p[0-9]{8}$'
+      """ : """
+      SELECT min(range_start), max(range_end) FROM timescaledb_information.chunks
+      WHERE hypertable_name = 'telemetry'
+      """)
+    guard !rows.isNull(0, 0), !rows.isNull(0, 1) else { return nil }
+    return rows.timestamp(0, 0)..<rows.timestamp(0, 1)
   }
 
   private static func names(on connection: PostgresConnection) throws(PostgresError) -> Set<String> {

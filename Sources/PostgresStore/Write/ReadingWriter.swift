@@ -5,8 +5,8 @@ import Telemetry
 
 /// Writes to one database over one connection. Synchronous: owned by the pipeline's thread. Not Sendable.
 ///
-/// `commit` returns when the transaction is durable in the database. It waits out lost connections, restarts, full disks
-/// and lock conflicts by itself, with back-off, for as long as they last; `stopSignal` ends the wait.
+/// `commit` returns when the transaction is durable in the database. It waits out lost connections, restarts, full
+/// disks and lock conflicts by itself, with back-off, for as long as they last; `stopSignal` ends the wait.
 package final class ReadingWriter {
   /// Signal it from any thread: the commit that is under way, and any later one, fails with `.stopped`.
   package let stopSignal = StopSignal()
@@ -140,7 +140,8 @@ package final class ReadingWriter {
         INSERT INTO producer_cursor (producer_id, last_sequence) SELECT producer_id, after FROM move WHERE before = 0
         ON CONFLICT DO NOTHING RETURNING producer_id
       ) SELECT producer_id FROM moved UNION ALL SELECT producer_id FROM created
-      """, [.texts(moves.map(\.producerID)), .int64s(moves.map { Int64($0.from) }), .int64s(moves.map { Int64($0.to) })])
+      """, [.texts(moves.map(\.producerID)), .int64s(moves.map { Int64($0.from) }),
+            .int64s(moves.map { Int64($0.to) })])
     guard rows.count != moves.count else { return [] }
     let moved = Set((0..<rows.count).map { rows.text($0, 0) })
     return moves.map(\.producerID).filter { !moved.contains($0) }
@@ -177,12 +178,9 @@ package final class ReadingWriter {
 
   /// Asks the database what became of a transaction whose COMMIT was sent and not answered.
   private func isCommitted(_ attempt: Attempt, _ transaction: borrowing WriteTransaction) throws(WriteFailure) -> Bool {
-    let moves = transaction.cursors
-    let evidence = moves.isEmpty ? transaction.batches.first { !$0.isEmpty } : nil
-    let isCommitted = try untilAnswered { connection throws(PostgresError) in
-      try Outcome(attempt, moves, firstBatch: evidence).ask(connection, stopSignal)
-    }
-    switch isCommitted {
+    let outcome = Outcome(attempt, transaction)
+    let answer = try untilAnswered { connection throws(PostgresError) in try outcome.ask(connection, stopSignal) }
+    switch answer {
     case .committed:
       outage.end()
       logger.notice("a commit whose answer was lost had happened", metadata: ["xid": "\(attempt.transactionID)"])
@@ -202,7 +200,8 @@ package final class ReadingWriter {
     return cursors
   }
 
-  /// Repeats a question (outside a transaction) until the database answers or we are stopped. Nothing but a stop ends it.
+  /// Repeats a question (outside a transaction) until the database answers or we are stopped. Nothing but a stop ends
+  /// it.
   private func untilAnswered<Value>(
     _ ask: (PostgresConnection) throws(PostgresError) -> Value
   ) throws(WriteFailure) -> Value {

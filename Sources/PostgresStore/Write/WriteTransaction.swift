@@ -18,10 +18,11 @@ package struct WriteTransaction: Sendable {
 package struct CursorMove: Sendable, Equatable {
   package var producerID: String
   /// 0 = the producer has sent nothing yet.
-  package var from: UInt64
-  package var to: UInt64
+  package let from: UInt64
+  package let to: UInt64
 
   package init(producerID: String, from: UInt64, to: UInt64) {
+    precondition(from < to, "a cursor moves forward: that is how a lost commit is told from one that happened")
     self.producerID = producerID
     self.from = from
     self.to = to
@@ -48,8 +49,8 @@ package struct RefusedReading: Sendable {
   }
 }
 
-/// Why a transaction was not stored; nothing of it is. Whatever may pass with time (an outage, a full disk) is not here:
-/// the writer waits it out.
+/// Why a transaction was not stored; nothing of it is. Whatever may pass with time (an outage, a full disk) is not
+/// here: the writer waits it out.
 package enum WriteFailure: Error, Sendable, Equatable {
   /// The database can never take these values (SQLSTATE class 22, 23): find the batch that holds them.
   case data(PostgresError)

@@ -11,15 +11,10 @@ extension TelemetryService {
     context: CallContext
   ) async throws(RPCStatus) {
     let fields = try ReadingFields(request.fields)
-    let range = try TimeRange(request.startTime, request.endTime, now: WallClock.now)
-    var query = ReadingQuery()
-    query.deviceIDs = try ReadingFilter.deviceIDs(request.deviceID)
-    query.startTime = range.start
-    query.endTime = range.end
+    var query = try ReadingQuery(deviceID: request.deviceID, start: request.startTime, end: request.endTime,
+                                 anomaliesOnly: request.anomaliesOnly, minQuality: request.minQuality)
     query.order = .ascending
-    query.anomaliesOnly = request.anomaliesOnly
-    query.minimumQuality = try ReadingFilter.minimumQuality(request.minQuality)
-    let export = try await reader.export(query, deadline: context.deadline)
+    let export = try reader.export(query)
     while let stored = try await export.next() {
       for index in stored.batch.readings.indices {
         var response = ESPV1.ExportReadingsResponse()

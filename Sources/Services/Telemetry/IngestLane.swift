@@ -12,14 +12,17 @@ struct IngestLanes: Sendable {
 
   init(group: any EventLoopGroup, pipeline: IngestPipeline) {
     lanes = group.makeIterator().map { loop in
-      (ObjectIdentifier(loop), NIOLoopBoundBox.makeBoxSendingValue(IngestLane(loop: loop, pipeline: pipeline), eventLoop: loop))
+      let lane = IngestLane(loop: loop, pipeline: pipeline)
+      return (ObjectIdentifier(loop), NIOLoopBoundBox.makeBoxSendingValue(lane, eventLoop: loop))
     }
   }
 
   /// The lane of the loop that the caller runs on.
   func lane(of loop: any EventLoop) -> IngestLane {
     let id = ObjectIdentifier(loop)
-    guard let entry = lanes.first(where: { $0.loop == id }) else { preconditionFailure("a call runs on a loop of ours") }
+    guard let entry = lanes.first(where: { $0.loop == id }) else {
+      preconditionFailure("a call runs on a loop of ours")
+    }
     return entry.lane.value
   }
 }

@@ -125,7 +125,9 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
 
   /// Acks of any level wait for the commit until there is a journal; `historical` has no lane of its own yet.
   private func open(_ producerID: String) throws(RPCStatus) {
-    guard case .waitingForOpen = state else { throw RPCStatus(.invalidArgument, "open comes once, as the first message") }
+    guard case .waitingForOpen = state else {
+      throw RPCStatus(.invalidArgument, "open comes once, as the first message")
+    }
     self.producerID = producerID
     state = .opening
     call.pause()
@@ -172,7 +174,9 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
     ) { [self] outcome in
       call.eventLoop.execute { self.settle(ordinal, outcome) }
     })
-    if pending.count >= limits.maximumPendingBatches || pendingReadings >= limits.maximumPendingReadings { call.pause() }
+    if pending.count >= limits.maximumPendingBatches || pendingReadings >= limits.maximumPendingReadings {
+      call.pause()
+    }
   }
 
   private func hand(over submission: Submission) {
@@ -185,9 +189,10 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
       call.eventLoop.scheduleTask(in: .nanoseconds(limits.retryInterval.nanoseconds)) { [self] in
         if call.isOpen { hand(over: submission) }
       }
-    case .unknownProducer, .conflicted:
-      end(RPCStatus(.aborted, "the cursor of producer \(producerID) was moved elsewhere: open the stream again"))
-    case .gap, .takenOver, .stopping: end(admission.refusal)
+    case .unknownProducer:
+      end(.unavailable("the cursor of producer \(producerID) is not known here any more: open the stream again",
+                       retryAfter: .milliseconds(100)))
+    case .gap, .takenOver, .conflicted, .stopping: end(admission.refusal)
     }
   }
 

@@ -60,21 +60,20 @@ extension ESPV1.Reading {
   }
 }
 
-/// Half-open, microseconds since 1970-01-01T00:00:00Z.
-struct TimeRange {
-  let start: Int64
-  let end: Int64
-
-  /// Where start or end is missing: the hour before the end, and the end is now. With a start alone the range reaches
-  /// to now, future-dated readings within the clock's tolerance included.
-  init(_ start: GoogleProtobuf.Timestamp?, _ end: GoogleProtobuf.Timestamp?, now: Int64) throws(RPCStatus) {
-    let ahead = ReadingRules().maximumAheadMicroseconds
-    let end = try Self.microseconds(end, "end_time") ?? now + ahead
-    let start = try Self.microseconds(start, "start_time") ?? min(end, now) - 3_600_000_000
-    guard start <= end else {
-      throw .invalidField("end_time", "lies before start_time")
+extension ReadingQuery {
+  /// The filters that QueryReadings and ExportReadings share.
+  /// - Throws: INVALID_ARGUMENT that names the field at fault; ranges of numbers are checked by the reader.
+  init(deviceID: [String], start: GoogleProtobuf.Timestamp?, end: GoogleProtobuf.Timestamp?, anomaliesOnly: Bool,
+       minQuality: Float?) throws(RPCStatus) {
+    self.init()
+    for id in deviceID where !ReadingRules.isValidID(id.utf8.span) {
+      throw .invalidField("device_id", "\"\(id)\" is no device id: 1 to 128 bytes of [A-Za-z0-9._:-]")
     }
-    (self.start, self.end) = (start, end)
+    deviceIDs = deviceID
+    startTime = try Self.microseconds(start, "start_time")
+    endTime = try Self.microseconds(end, "end_time")
+    self.anomaliesOnly = anomaliesOnly
+    self.minQuality = minQuality
   }
 
   private static func microseconds(_ time: GoogleProtobuf.Timestamp?, _ field: String) throws(RPCStatus) -> Int64? {
@@ -83,21 +82,5 @@ struct TimeRange {
       throw .invalidField(field, "is no time from year 1 to 9999 with nanos of 0 to 999,999,999")
     }
     return microseconds
-  }
-}
-
-/// Checks that are the same for both methods.
-enum ReadingFilter {
-  static func deviceIDs(_ ids: [String]) throws(RPCStatus) -> [String] {
-    for id in ids where !ReadingRules.isValidID(id.utf8.span) {
-      throw .invalidField("device_id", "\"\(id)\" is no device id: 1 to 128 bytes of [A-Za-z0-9._:-]")
-    }
-    return ids
-  }
-
-  static func minimumQuality(_ quality: Float?) throws(RPCStatus) -> Float? {
-    guard let quality else { return nil }
-    guard (0...1).contains(quality) else { throw .invalidField("min_quality", "is \(quality); 0 to 1 is needed") }
-    return quality
   }
 }
