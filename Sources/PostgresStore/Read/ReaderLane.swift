@@ -20,7 +20,7 @@ actor ReaderLane {
   nonisolated func run<Value: Sendable>(
     deadline: ContinuousClock.Instant, _ read: @Sendable (PostgresConnection) throws(PostgresError) -> Value
   ) async throws(PostgresError) -> Value {
-    let cancellation = StopSignal()
+    let cancellation = try StopSignal(forOneUse: ())
     let result = await withTaskCancellationHandler {
       await attempt(deadline, cancellation, read)
     } onCancel: {
