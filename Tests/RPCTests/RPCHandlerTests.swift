@@ -138,7 +138,7 @@ import Testing
 
   @Test("unknown names are UNIMPLEMENTED and say which name", arguments: [
     ("/test.Echo/Nothing", "unknown method Nothing of service test.Echo"), ("/nobody/Unary", "unknown service nobody"),
-    ("", "unknown service "), ("/", "unknown service "),
+    ("", "unknown service%20"), ("/", "unknown service%20"),
   ])
   func unknown(path: String, message: String) {
     let exchange = Fixture().open(path)
