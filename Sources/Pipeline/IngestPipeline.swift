@@ -92,7 +92,7 @@ package final class IngestPipeline: Sendable {
         }
       }
       state.queue.append(submission)
-      state.queuedReadings += submission.batch.readings.count
+      state.queuedReadings += submission.readingCount
     }
     if duplicate { submission.completion(.duplicate) }
     return admission
@@ -196,7 +196,7 @@ package final class IngestPipeline: Sendable {
     var count = 0
     var readings = 0
     while count < state.queue.count, readings < limits.maximumTransactionReadings {
-      readings += state.queue[count].batch.readings.count
+      readings += state.queue[count].readingCount
       count += 1
     }
     work.submissions = Array(state.queue.prefix(count))

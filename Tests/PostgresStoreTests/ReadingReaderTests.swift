@@ -139,7 +139,7 @@ extension DatabaseTests {
       var query = ReadingQuery()
       query.limit = limit
       let error = await #expect(throws: RPCStatus.self) { try await TestDatabase().reader().page(query) }
-      #expect(error?.message == "limit: \(limit) is not in 1..10000")
+      #expect(error?.message == "limit: \(limit) is not in 1..10000: page, or use ExportReadings")
     }
 
     @Test("an export gives all of 200,000 readings in order, over days and gaps") func export() async throws {

@@ -86,6 +86,68 @@ extension DatabaseTests {
       #expect(try database.count("DISTINCT timestamp") == 100)
     }
 
+    /// The server forgets the transaction wholly, and gives its number to another one, which commits: a writer that
+    /// asked for the number's fate alone would believe that its rows are stored.
+    @Test("a COMMIT that was sent and never done is not taken for another transaction with its number",
+          .timeLimit(.minutes(3)), arguments: [true, false])
+    func reusedNumber(hasCursor: Bool) throws {
+      let folder = try TemporaryFolder()
+      defer { folder.remove() }
+      let server = try EmbeddedPostgres(DataDirectoryLock(directory: folder.path), logger: TestServer.logger)
+      defer { server.stop() }
+      let database = try TestDatabase(on: server)
+      // Nothing of an open transaction reaches the disk by itself.
+      let administrator = try PostgresConnection(server.administration, logger: TestServer.logger)
+      try administrator.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+      try administrator.execute("SELECT pg_reload_conf()")
+      let writer = database.writer()
+      // Makes the partition and its files.
+      try writer.commit(WriteTransaction([ReadingBatch(count: 1)]))
+      let backend = Mutex<Int32>(0)
+      writer.probe = { stage throws(PostgresError) in
+        switch stage {
+        case .rowsCopied where backend.withLock({ $0 == 0 }):
+          let process = try Self.backend(of: database)
+          backend.withLock { $0 = process }
+          kill(process, SIGSTOP)
+        case .commitSent where backend.withLock({ $0 > 0 }):
+          kill(backend.withLock { process in defer { process = -1 }; return process }, SIGKILL)
+          try Self.useUpNumbers(database)
+        default: break
+        }
+      }
+      let moves = hasCursor ? [CursorMove(producerID: "p", from: 0, to: 1)] : []
+      try writer.commit(WriteTransaction([ReadingBatch(from: noon + 100 * second, count: 7)], moves: moves))
+      #expect(backend.withLock { $0 } == -1)
+      #expect(try database.count() == 8)
+    }
+
+    /// The session that has a transaction open.
+    static func backend(of database: TestDatabase) throws(PostgresError) -> Int32 {
+      let connection = try PostgresConnection(database.server.administration, logger: TestServer.logger)
+      let rows = try connection.query(
+        "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND xact_start IS NOT NULL", [.text(database.name)])
+      guard rows.count == 1 else { throw PostgresError(.other, "test: \(rows.count) open transactions") }
+      return rows.int32(0, 0)
+    }
+
+    /// Waits for the server to be back after a crash, and commits a few transactions.
+    static func useUpNumbers(_ database: TestDatabase) throws(PostgresError) {
+      let limit = ContinuousClock.now + .seconds(30)
+      var committed = 0
+      while committed < 20 {
+        do throws(PostgresError) {
+          let connection = try PostgresConnection(database.server.administration, logger: TestServer.logger)
+          // The first ones may still reach the server that is going down.
+          _ = try connection.query("SELECT pg_current_xact_id()")
+          committed += 1
+        } catch {
+          guard .now < limit else { throw error }
+          committed = 0
+        }
+      }
+    }
+
     @Test("the server is killed at each step of a commit, and once more during recovery", .timeLimit(.minutes(3)))
     func crashes() throws {
       let folder = try TemporaryFolder()

@@ -21,11 +21,13 @@ struct Outcome {
   private let attempt: ReadingWriter.Attempt
   private let moves: [CursorMove]
   private let firstBatch: ReadingBatch?
+  private let firstLetter: RefusedReading?
 
-  init(_ attempt: ReadingWriter.Attempt, _ moves: [CursorMove], firstBatch: ReadingBatch?) {
+  init(_ attempt: ReadingWriter.Attempt, _ transaction: borrowing WriteTransaction) {
     self.attempt = attempt
-    self.moves = moves
-    self.firstBatch = firstBatch
+    moves = transaction.cursors
+    firstBatch = transaction.batches.first { !$0.isEmpty }
+    firstLetter = transaction.deadLetters.first
   }
 
   func ask(_ connection: PostgresConnection, _ stop: StopSignal) throws(PostgresError) -> Answer {
@@ -38,9 +40,7 @@ struct Outcome {
     }
     if !moves.isEmpty { return answer(try ReadingWriter.readCursors(moves.map(\.producerID), on: connection)) }
     if status == "aborted" { return .notCommitted }
-    // Without cursors and without rows the status is all there is; too old to be known counts as not committed.
-    guard let firstBatch else { return status == "committed" ? .committed : .notCommitted }
-    return try isStored(firstBatch, connection) ? .committed : .notCommitted
+    return try isFirstRowStored(connection) ? .committed : .notCommitted
   }
 
   private func answer(_ cursors: [String: UInt64]) -> Answer {
@@ -60,11 +60,18 @@ struct Outcome {
     }
   }
 
-  private func isStored(_ batch: ReadingBatch, _ connection: PostgresConnection) throws(PostgresError) -> Bool {
-    let reading = batch.readings[0]
-    let rows = try connection.query("""
-      SELECT FROM telemetry WHERE device_id = $1 AND timestamp = $2 AND ingestion_timestamp = $3 LIMIT 1
-      """, [.text(batch.string(reading.deviceID)), .timestamp(reading.timestamp), .timestamp(attempt.ingestedAt)])
-    return rows.count == 1
+  private func isFirstRowStored(_ connection: PostgresConnection) throws(PostgresError) -> Bool {
+    if let firstBatch {
+      let reading = firstBatch.readings[0]
+      return try connection.query("""
+        SELECT FROM telemetry WHERE device_id = $1 AND timestamp = $2 AND ingestion_timestamp = $3 LIMIT 1
+        """, [.text(firstBatch.string(reading.deviceID)), .timestamp(reading.timestamp),
+              .timestamp(attempt.ingestedAt)]).count == 1
+    }
+    guard let firstLetter else { return false }
+    return try connection.query("""
+      SELECT FROM dead_letters WHERE received_at = $1 AND producer_id = $2 AND sequence = $3 AND original = $4 LIMIT 1
+      """, [.timestamp(firstLetter.receivedAt), .text(firstLetter.producerID),
+            .int64(Int64(clamping: firstLetter.sequence)), .bytes(firstLetter.letter.original)]).count == 1
   }
 }

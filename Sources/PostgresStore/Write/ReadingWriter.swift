@@ -178,12 +178,9 @@ package final class ReadingWriter {
 
   /// Asks the database what became of a transaction whose COMMIT was sent and not answered.
   private func isCommitted(_ attempt: Attempt, _ transaction: borrowing WriteTransaction) throws(WriteFailure) -> Bool {
-    let moves = transaction.cursors
-    let evidence = moves.isEmpty ? transaction.batches.first { !$0.isEmpty } : nil
-    let isCommitted = try untilAnswered { connection throws(PostgresError) in
-      try Outcome(attempt, moves, firstBatch: evidence).ask(connection, stopSignal)
-    }
-    switch isCommitted {
+    let outcome = Outcome(attempt, transaction)
+    let answer = try untilAnswered { connection throws(PostgresError) in try outcome.ask(connection, stopSignal) }
+    switch answer {
     case .committed:
       outage.end()
       logger.notice("a commit whose answer was lost had happened", metadata: ["xid": "\(attempt.transactionID)"])
