@@ -97,8 +97,11 @@ struct Settings: Sendable {
       throw SettingsError("listen is \(text); host:port is needed, for example 127.0.0.1:8095")
     }
     let host = text[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
-    let octets = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
-    let isIPv4Loopback = octets.count == 4 && octets[0] == 127 && !octets.contains(nil)
+    // Plain numbers only: a name that begins with 127 may be anybody's, and 0127 is read as octal.
+    let octets = host.split(separator: ".", omittingEmptySubsequences: false).map { part in
+      UInt8(part).flatMap { String($0) == part ? $0 : nil }
+    }
+    let isIPv4Loopback = octets.count == 4 && octets.first == 127 && !octets.contains(nil)
     guard isIPv4Loopback || host == "::1" || host == "localhost" else {
       throw SettingsError("listen is \(text); only loopback addresses (127.0.0.1, ::1, localhost) are allowed until "
         + "authentication is on")
