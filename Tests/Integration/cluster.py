@@ -23,7 +23,9 @@ class Cluster:
         self.folder = make_folder("esp cluster ")
         self.port = free_port()
         self.data = self.folder / "data"
-        self._account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        # PostgreSQL refuses root. A program that changes the user, not subprocess: that one would fork, and gRPC's
+        # handlers of forks can abort the child.
+        self._account = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] * (os.geteuid() == 0)
         if self._account:
             os.chown(self.folder, pwd.getpwnam("postgres").pw_uid, -1)
         self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--locale=C", "--encoding=UTF8", "-N")
@@ -75,9 +77,9 @@ class Cluster:
     def _run(self, program: str, *arguments: object) -> None:
         # Not pipes: the server would inherit them and keep them open.
         with (self.folder / "commands").open("ab") as output:
-            done = subprocess.run([postgres_programs() / program, *map(str, arguments)], env=environment({}), cwd="/",
-                                  stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=120, check=False,
-                                  **self._account)
+            command = [*self._account, postgres_programs() / program, *map(str, arguments)]
+            done = subprocess.run(command, env=environment({}), cwd="/", stdin=subprocess.DEVNULL, stdout=output,
+                                  stderr=output, timeout=120, check=False)
         assert done.returncode == 0, (self.folder / "commands").read_text(errors="replace")[-2000:]
 
 
