@@ -50,8 +50,8 @@ struct Server {
     let health = HealthStatuses(services: DescriptorSet.embedded.serviceNames)
     let telemetry = TelemetryService(pipeline: pipeline, reader: reader,
                                      rules: ReadingRules(maximumAge: settings.maximumReadingAge), group: group)
-    let router = RPCRouter(telemetry.methods + HealthService(statuses: health).methods + ReflectionV1Service().methods
-      + ReflectionV1AlphaService().methods)
+    let router = RPCRouter(
+      telemetry.methods + HealthService(statuses: health).methods + ReflectionService().bothVersions)
     do {
       listener = try await HTTP2Server(host: settings.host, port: settings.port, group: group, logger: logger) { loop in
         RPCHandler(eventLoop: loop, router: router, statusFields: StatusFields(encodeDetails: StatusDetails.encode))
