@@ -87,4 +87,5 @@ class Cluster:
             done = subprocess.run(command, env=environment({}), cwd="/", stdin=subprocess.DEVNULL, stdout=output,
                                   stderr=output, timeout=120, check=False)
         assert done.returncode == 0, "".join(
-            file.read_text(errors="replace")[-2000:] for name in ("commands", "log") if (file := self.folder / name).exists())
+            (self.folder / name).read_text(errors="replace")[-2000:]
+            for name in ("commands", "log") if (self.folder / name).exists())
