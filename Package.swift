@@ -52,6 +52,7 @@ let package = Package(
     library("CNghttp2", apt: "libnghttp2-dev"),
     library("CProtobufC", apt: "libprotobuf-c-dev"),
     library("CLibpq", apt: "libpq-dev"),
+    library("CZlib", apt: "zlib1g-dev"),
     .target(name: "CContracts", dependencies: ["CProtobufC"]),
 
     // 1: values and pure functions.
@@ -61,7 +62,7 @@ let package = Package(
 
     // 2: one protocol or one C library each.
     module("HTTP2", ["CNghttp2", "HTTPCore", nioCore, nioPosix, logging]),
-    module("RPC", ["HTTPCore", "Status", nioCore]),
+    module("RPC", ["CZlib", "HTTPCore", "Status", nioCore]),
     module("Protobuf", ["CProtobufC", "CContracts", "Status"]),
     module("PostgresStore", ["CLibpq", "Status", "Telemetry", logging], resources: [.embedInCode("Migrations")]),
 
