@@ -1,6 +1,7 @@
 // grpc.reflection.v1: the messages of this version around ReflectionIndex.
 package import Contracts
 package import RPC
+package import RPCMessages
 package import Status
 
 /// Server reflection v1.

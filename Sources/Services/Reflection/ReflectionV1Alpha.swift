@@ -1,6 +1,7 @@
 // grpc.reflection.v1alpha: the messages of this version around ReflectionIndex.
 package import Contracts
 package import RPC
+package import RPCMessages
 package import Status
 
 /// Server reflection v1alpha.
