@@ -38,6 +38,7 @@ let package = Package(
   name: "alkhorayef-esp",
   products: [
     .executable(name: "espd", targets: ["espd"]),
+    .executable(name: "grpc-interop-server", targets: ["InteropServer"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -87,6 +88,15 @@ let package = Package(
         logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
+
+    // The gRPC interop tests' server: our RPC layer without telemetry.
+    .target(name: "CInterop", dependencies: ["CMessageTypes", "CProtobufC"], path: "interop/Sources/CInterop"),
+    module("InteropService", ["CInterop", "HTTPCore", "Protobuf", "RPC", "RPCMessages", "Status"],
+           path: "interop/Sources/InteropService"),
+    .executableTarget(
+      name: "InteropServer",
+      dependencies: ["HTTP2", "InteropService", "RPC", arguments, logging, nioCore, nioPosix, unixSignals],
+      path: "interop/Sources/InteropServer", swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),
     // Doubles of the ports that tests replace.

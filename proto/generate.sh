@@ -17,6 +17,7 @@ if [[ -z ${PYTHON:-} && ! -x $python ]]; then python=python3; fi
 # All that lies below these is generated.
 outputs=(
   Sources/CContracts Sources/Contracts/Generated Tests/ContractsTests/Generated
+  interop/Sources/CInterop interop/Sources/InteropService/Generated
 )
 
 work=$(mktemp -d)
@@ -61,6 +62,7 @@ install_outputs() {
 }
 
 generate proto Sources/CContracts
+generate interop/proto interop/Sources/CInterop
 case ${1:-} in
   --check) check ;;
   "") install_outputs ;;

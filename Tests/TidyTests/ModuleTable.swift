@@ -1,6 +1,6 @@
 // Who may import whom. Add a module here and in ARCHITECTURE.md's table when you make one.
 
-/// One target below Sources/ (or bench/) and all that its files may import.
+/// One target below Sources/ (or bench/, or interop/Sources/) and all that its files may import.
 struct Module: Sendable {
   /// The line of ARCHITECTURE.md 2: arrows point to lower lines.
   var line: Int
@@ -32,7 +32,7 @@ extension ModuleTable {
     modules: [
       "CNghttp2": Module(line: 0), "CProtobufC": Module(line: 0), "CLibpq": Module(line: 0),
       "COpenSSL": Module(line: 0), "CHiredis": Module(line: 0), "CArgon2": Module(line: 0), "CZlib": Module(line: 0),
-      "CMessageTypes": Module(line: 0), "CContracts": Module(line: 0),
+      "CMessageTypes": Module(line: 0), "CContracts": Module(line: 0), "CInterop": Module(line: 0),
 
       "Status": Module(line: 1),
       "HTTPCore": Module(line: 1, modules: ["Status"], others: ["Synchronization"]),
@@ -62,6 +62,8 @@ extension ModuleTable {
           "CContracts", "Diagnostics", "HTTPCore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry",
         ],
         others: ["Foundation", "Synchronization"]),
+      "InteropService": Module(
+        line: 4, modules: ["CInterop", "HTTPCore", "Protobuf", "RPC", "RPCMessages", "Status"]),
 
       "Services": Module(
         line: 5,
@@ -77,10 +79,13 @@ extension ModuleTable {
       "espd": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs)),
       "espctl": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs)),
       "espbench": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs).union(["Histogram"])),
+      "InteropServer": Module(
+        line: 6, modules: ["HTTP2", "HTTPCore", "InteropService", "RPC", "Status", "TLS"],
+        others: nio.union(loops).union(programs).union(["Foundation"])),
     ],
     fences: [
       "CNghttp2": "HTTP2", "CProtobufC": "Protobuf", "CMessageTypes": "Protobuf", "CContracts": "Contracts",
-      "CLibpq": "PostgresStore",
+      "CInterop": "InteropService", "CLibpq": "PostgresStore",
       "COpenSSL": "TLS", "CHiredis": "Cache", "CArgon2": "Security", "CZlib": "RPC",
     ])
 

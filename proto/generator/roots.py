@@ -25,4 +25,7 @@ ROOTS = {
         c_module="CContracts", c_folder="Sources/CContracts", header="contracts.h",
         swift_folder="Sources/Contracts/Generated", main_package="esp.v1", embeds_descriptors=True,
         vectors="Tests/ContractsTests/Generated/MessageVectors.swift"),
+    "interop/proto": Root(
+        c_module="CInterop", c_folder="interop/Sources/CInterop", header="interop.h",
+        swift_folder="interop/Sources/InteropService/Generated", main_package=""),
 }
