@@ -26,6 +26,8 @@ extension RPCCall: HTTPExchangeDelegate {
     cancel.1?()
   }
 
+  package func connectionIsDraining() { serverIsDraining() }
+
   package func exchangeDrained() {
     receiver?.drained()
     resumeDrainWaiter()
