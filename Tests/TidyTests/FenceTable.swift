@@ -12,6 +12,8 @@ struct Fence: Sendable {
     Fence(files: "Sources/HTTPCore/Span+Bytes.swift", reason: "Array has no bulk append from a Span yet"),
     Fence(files: "Sources/HTTP2/HTTP2Session*.swift", reason: "owns nghttp2_session; its callbacks take notes"),
     Fence(files: "Sources/Protobuf/*.swift", reason: "reads and writes protobuf-c's structs by its descriptors"),
+    Fence(files: "Sources/Contracts/Descriptors/EmbeddedDescriptorSet.swift", reason: "reads an array of C"),
+    Fence(files: "Sources/RPC/MessageCompression*.swift", reason: "owns zlib's streams"),
     Fence(files: "Sources/RPC/EventLoopTaskExecutor.swift", reason: "runs jobs by their unowned references"),
     Fence(files: "Sources/PostgresStore/Connection/*.swift", reason: "owns PGconn and its results; pipe and poll"),
     Fence(files: "Sources/PostgresStore/Copy/CopyBuffer.swift", reason: "writes rows in place, 11 ns each"),

@@ -1,6 +1,7 @@
 // grpc.reflection, v1 and v1alpha: the messages around ReflectionIndex.
 package import Contracts
 package import RPC
+package import RPCMessages
 package import Status
 
 /// Server reflection.

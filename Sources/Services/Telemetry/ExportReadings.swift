@@ -2,6 +2,7 @@
 package import Contracts
 internal import PostgresStore
 package import RPC
+package import RPCMessages
 package import Status
 internal import Telemetry
 
