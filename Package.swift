@@ -52,6 +52,7 @@ let package = Package(
     library("CNghttp2", apt: "libnghttp2-dev"),
     library("CProtobufC", apt: "libprotobuf-c-dev"),
     library("CLibpq", apt: "libpq-dev"),
+    library("COpenSSL", apt: "libssl-dev"),
     .target(name: "CContracts", dependencies: ["CProtobufC"]),
 
     // 1: values and pure functions.
@@ -61,6 +62,7 @@ let package = Package(
 
     // 2: one protocol or one C library each.
     module("HTTP2", ["CNghttp2", "HTTPCore", nioCore, nioPosix, logging]),
+    module("TLS", ["COpenSSL", "HTTPCore", nioCore, logging]),
     module("RPC", ["HTTPCore", "Status", nioCore]),
     module("Protobuf", ["CProtobufC", "CContracts", "Status"]),
     module("PostgresStore", ["CLibpq", "Status", "Telemetry", logging], resources: [.embedInCode("Migrations")]),
@@ -87,6 +89,7 @@ let package = Package(
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
+    tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, nioEmbedded]),
     tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", logging]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
