@@ -89,7 +89,7 @@ let package = Package(
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
-    tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", logging, nioCore, nioPosix]),
+    tests("TLSTests", ["TLS", "COpenSSL", "HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, nioEmbedded]),
     tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", logging]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),

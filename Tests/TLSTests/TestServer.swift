@@ -107,5 +107,15 @@ private final class TestHandler: ChannelInboundHandler {
   }
 }
 
-/// Bytes that show when one is missing or doubled: no period that a record could hide.
-func pattern(_ range: Range<Int>) -> [UInt8] { range.map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) } }
+/// Bytes at places of an endless row that shows when one is missing or doubled: its period divides no size of a record.
+func pattern(_ range: Range<Int>) -> [UInt8] {
+  var bytes: [UInt8] = []
+  bytes.reserveCapacity(range.count)
+  while bytes.count < range.count {
+    let start = (range.lowerBound + bytes.count) % patternPeriod.count
+    bytes += patternPeriod[start...].prefix(range.count - bytes.count)
+  }
+  return bytes
+}
+
+private let patternPeriod = (0..<65_521).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) }
