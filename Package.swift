@@ -86,12 +86,20 @@ let package = Package(
       swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),
+    // Doubles of the ports that tests replace.
+    .target(
+      name: "TestSupport", dependencies: ["HTTPCore", "Pipeline", "PostgresStore", "RPC", "Telemetry"],
+      path: "Tests/TestSupport", swiftSettings: strict),
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
     tests("TLSTests", ["TLS", "COpenSSL", "HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
-    tests("RPCTests", ["RPC", "HTTPCore", "Status", nioCore, nioEmbedded]),
-    tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", logging]),
+    tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
+    tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
+    tests("ServicesTests", [
+      "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry", "TestSupport", logging,
+      nioCore, nioPosix,
+    ]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
     tests("PostgresStoreTests", ["PostgresStore", "Status", "Telemetry", logging]),
     tests("ContractsTests", ["Contracts", "Protobuf", "Status", "Telemetry"]),

@@ -119,6 +119,8 @@ private final class LoopConnections: Sendable {
   }
 
   func add(_ channel: any Channel) throws {
+    // Accepted just as the drain began: nobody will tell it to go.
+    guard !state.value.isDraining else { return channel.close(promise: nil) }
     let handler = HTTP2Handler(limits: limits, handler: state.value.handler, logger: logger)
     let id = ObjectIdentifier(handler)
     state.value.open[id] = handler
@@ -128,6 +130,7 @@ private final class LoopConnections: Sendable {
 
   func drain() {
     loop.execute { [self] in
+      state.value.isDraining = true
       state.value.handler.drain()
       state.value.open.values.forEach { $0.drain() }
     }

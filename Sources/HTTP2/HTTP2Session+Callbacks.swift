@@ -27,6 +27,8 @@ enum HTTP2Callbacks {
     unsafe nghttp2_option_set_no_auto_window_update(options, 1)
     // Closed streams are kept for a priority tree that we do not use.
     unsafe nghttp2_option_set_no_closed_streams(options, 1)
+    unsafe nghttp2_option_set_stream_reset_rate_limit(options, HTTP2Limits.streamResetBurst,
+                                                      HTTP2Limits.streamResetsPerSecond)
     return unsafe options
   }()
 }

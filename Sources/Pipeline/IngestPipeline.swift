@@ -23,7 +23,9 @@ package final class IngestPipeline: Sendable {
   }
 
   private struct State {
-    var queue: [Submission] = []
+    /// Submissions from `queueStart` on wait; those before it are taken and are removed many at once.
+    var queue: [Submission?] = []
+    var queueStart = 0
     var queuedReadings = 0
     var loads: [(producerID: String, completion: @Sendable (ProducerTable.Settlement) -> Void)] = []
     var producers = ProducerTable()
@@ -92,7 +94,7 @@ package final class IngestPipeline: Sendable {
         }
       }
       state.queue.append(submission)
-      state.queuedReadings += submission.batch.readings.count
+      state.queuedReadings += submission.readingCount
     }
     if duplicate { submission.completion(.duplicate) }
     return admission
@@ -114,11 +116,10 @@ package final class IngestPipeline: Sendable {
                     completion: @escaping @Sendable (Result<UInt64, RPCStatus>) -> Void) {
     load(producerID) { [self] settlement in
       if case .failed(let status) = settlement { return completion(.failure(status)) }
-      let (before, settled) = state.withLock { state -> ((any StreamOwner)?, UInt64?) in
+      let (before, settled) = state.withLock { state -> ((any StreamOwner)?, Result<UInt64, RPCStatus>?) in
         let before = state.producers.own(producerID, owner)
-        guard let producer = state.producers.byID[producerID], producer.inFlight > 0 else {
-          return (before, state.producers.byID[producerID]?.committed ?? 0)
-        }
+        guard let producer = state.producers.byID[producerID] else { return (before, .failure(Self.forgotten)) }
+        guard producer.inFlight > 0 else { return (before, .success(producer.committed)) }
         state.producers.wait(producerID, .init(sequence: nil) { settlement in
           switch settlement {
           case .settled(let last): completion(.success(last))
@@ -128,7 +129,7 @@ package final class IngestPipeline: Sendable {
         return (before, nil)
       }
       before?.takenOver()
-      if let settled { completion(.success(settled)) }
+      if let settled { completion(settled) }
     }
   }
 
@@ -159,6 +160,10 @@ package final class IngestPipeline: Sendable {
   package static let stopping = RPCStatus.unavailable("the server is going away: reconnect and send again",
                                                       retryAfter: .seconds(1))
 
+  /// The cursor was loaded and dropped again before it could be used.
+  private static let forgotten = RPCStatus.unavailable("the producer's cursor must be loaded again: open once more",
+                                                       retryAfter: .milliseconds(100))
+
   private func wakeThread(_ change: (inout State) -> Void) {
     let mustSignal = state.withLock { state in
       change(&state)
@@ -186,21 +191,25 @@ package final class IngestPipeline: Sendable {
   }
 
   private func takeWork(_ state: inout State) -> Work? {
-    if state.queue.isEmpty, state.loads.isEmpty {
+    if state.queueStart == state.queue.count, state.loads.isEmpty {
       if state.isStopping { return Work(isEnd: true) }
       state.isThreadAsleep = true
       return nil
     }
     var work = Work()
     swap(&work.loads, &state.loads)
-    var count = 0
     var readings = 0
-    while count < state.queue.count, readings < limits.maximumTransactionReadings {
-      readings += state.queue[count].batch.readings.count
-      count += 1
+    while state.queueStart < state.queue.count, readings < limits.maximumTransactionReadings {
+      if let submission = state.queue[state.queueStart].take() {
+        readings += submission.readingCount
+        work.submissions.append(submission)
+      }
+      state.queueStart += 1
     }
-    work.submissions = Array(state.queue.prefix(count))
-    state.queue.removeFirst(count)
+    if state.queueStart > state.queue.count / 2 {
+      state.queue.removeSubrange(0..<state.queueStart)
+      state.queueStart = 0
+    }
     state.queuedReadings -= readings
     return work
   }

@@ -25,6 +25,9 @@ package struct Submission: Sendable {
     }
   }
 
+  /// What it counts for in the queue: everything that must be written.
+  var readingCount: Int { batch.readings.count + deadLetters.count }
+
   package enum Outcome: Sendable {
     /// Committed in the database, cursor included.
     case committed

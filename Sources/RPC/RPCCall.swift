@@ -108,8 +108,11 @@ package final class RPCCall: @unchecked Sendable {
       }
     }
     if case .stream(let makeReceiver) = method.handler {
+      let receiver = makeReceiver(self)
+      // A method may end its call at once.
+      guard isOpen else { return }
       handler.streams[ObjectIdentifier(self)] = self
-      receiver = makeReceiver(self)
+      self.receiver = receiver
     }
   }
 

@@ -30,6 +30,9 @@ package struct RPCRouter: Sendable {
       slot = (slot + 1) & (slots.count - 1)
     }
     let (service, name) = Self.parts(of: path.text)
+    if service.isEmpty {
+      throw RPCStatus(.unimplemented, "the path names no service; /package.Service/Method is needed")
+    }
     throw RPCStatus(.unimplemented, services.contains(service) ? "unknown method \(name) of service \(service)"
       : "unknown service \(service)")
   }

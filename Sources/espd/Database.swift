@@ -5,9 +5,6 @@ import PostgresStore
 
 /// A database that answers.
 struct Database: Sendable {
-  /// How long a server that somebody else runs may take to answer at start.
-  private static let reachTimeout = Duration.seconds(10)
-
   let location: PostgresLocation
   private let embedded: EmbeddedPostgres?
 
@@ -16,11 +13,7 @@ struct Database: Sendable {
     try await Self.onOwnThread {
       if let url = settings.databaseURL {
         let location = try PostgresLocation(url)
-        do throws(PostgresError) {
-          _ = try PostgresConnection(location, deadline: .now + Self.reachTimeout, logger: logger)
-        } catch {
-          throw SettingsError("\(location) can't be used: \(error). Start it or correct ESP_DATABASE_URL.")
-        }
+        try location.checkReachable(logger: logger)
         return Database(location: location, embedded: nil)
       }
       let lock = try DataDirectoryLock(directory: settings.dataDirectory)

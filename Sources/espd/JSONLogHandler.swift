@@ -18,7 +18,7 @@ struct JSONLogHandler: LogHandler {
   func log(event: LogEvent) {
     var line: [String: String] = [:]
     for (key, value) in metadata.merging(event.metadata ?? [:], uniquingKeysWith: { $1 }) { line[key] = "\(value)" }
-    line["time"] = Date().formatted(.iso8601.time(includingFractionalSeconds: true))
+    line["time"] = Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     line["level"] = event.level.rawValue
     line["logger"] = label
     line["message"] = "\(event.message)"

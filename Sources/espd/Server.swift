@@ -25,7 +25,7 @@ struct Server {
   private let health: HealthStatuses
   private let listener: HTTP2Server
 
-  var address: String { "\(settings.host):\(listener.address.port ?? 0)" }
+  var address: String { settings.address(port: listener.address.port ?? 0) }
 
   /// Starts everything in order; what has been started is stopped again when a later part fails.
   static func start(_ settings: Settings, logger: Logger) async throws -> Server {
@@ -58,7 +58,7 @@ struct Server {
       }
     } catch {
       try await group.shutdownGracefully()
-      throw SettingsError("can't listen on \(settings.host):\(settings.port): \(error)")
+      throw SettingsError("can't listen on \(settings.address(port: settings.port)): \(error)")
     }
     pipeline.start { ReadingWriter(location, logger: logger) }
     self.pipeline = pipeline

@@ -97,7 +97,11 @@ struct Settings: Sendable {
       throw SettingsError("listen is \(text); host:port is needed, for example 127.0.0.1:8095")
     }
     let host = text[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
-    let isIPv4Loopback = host.split(separator: ".").count == 4 && host.hasPrefix("127.")
+    // Plain numbers only: a name that begins with 127 may be anybody's, and 0127 is read as octal.
+    let octets = host.split(separator: ".", omittingEmptySubsequences: false).map { part in
+      UInt8(part).flatMap { String($0) == part ? $0 : nil }
+    }
+    let isIPv4Loopback = octets.count == 4 && octets.first == 127 && !octets.contains(nil)
     guard isIPv4Loopback || host == "::1" || host == "localhost" else {
       throw SettingsError("listen is \(text); only loopback addresses (127.0.0.1, ::1, localhost) are allowed until "
         + "authentication is on")
@@ -105,10 +109,13 @@ struct Settings: Sendable {
     return (host, Int(port))
   }
 
+  /// `host:port` as it is written, an IPv6 address in brackets.
+  func address(port: Int) -> String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
   /// Each setting with its value, secrets masked.
   var description: [(name: String, value: String)] {
     [
-      (SettingKey.listen.name, "\(host):\(port)"),
+      (SettingKey.listen.name, address(port: port)),
       (SettingKey.dataDir.name, dataDirectory),
       (SettingKey.databaseURL.name, databaseURL == nil ? "" : "***"),
       (SettingKey.logLevel.name, logLevel.rawValue),

@@ -211,6 +211,21 @@ private final class TestDelegate: HTTPExchangeDelegate {
     }
   }
 
+  @Test("thousands of cancelled streams leave the connection open") func resets() async throws {
+    try await withServer { server in
+      try await FrameClient.with(server.address) { client in
+        try await client.greet()
+        for stream in stride(from: UInt32(1), to: 6001, by: 2) {
+          try await client.request(stream)
+          try await client.send(Frame(kind: .reset, stream: stream, payload: [0, 0, 0, 8]))
+        }
+        try await client.request(6001)
+        try await client.send(Frame(kind: .data, flags: Frame.endStream, stream: 6001, payload: [5]))
+        #expect(try await client.next(.data, stream: 6001)?.payload == [5])
+      }
+    }
+  }
+
   @Test("a drain is a notice, then GOAWAY with the last stream, and open streams are still served")
   func drain() async throws {
     try await withServer { server in

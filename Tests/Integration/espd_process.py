@@ -70,9 +70,10 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def run_espd(*arguments: str | Path, timeout: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command of espd to its end, which must come."""
-    return subprocess.run([ESPD, *arguments], env=environment(settings), capture_output=True, text=True,
-                          timeout=timeout, check=False, stdin=subprocess.DEVNULL)
+    """Runs a command of espd to its end, which must come, in a folder of its own: the default data folder is ./data."""
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run([ESPD, *arguments], env=environment(settings), capture_output=True, text=True,
+                              timeout=timeout, check=False, stdin=subprocess.DEVNULL, cwd=folder)
 
 
 class Espd:

@@ -27,9 +27,18 @@ def processes_in(folder: str) -> list[int]:
     return found
 
 
-def parent_of(process_id: int) -> int:
-    with open(f"/proc/{process_id}/stat", encoding="utf-8", errors="replace") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
+def strangers(espd: Espd) -> list[int]:
+    """Processes on the data that are neither the database of this espd nor started by it."""
+    found = []
+    for pid in processes_in(str((espd.data / "postgres" / "data").resolve())):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                parent = int(file.read().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if espd.postmaster_pid() not in (pid, parent):
+            found.append(pid)
+    return found
 
 
 def test_kill_9_of_espd_at_random_moments_of_a_stream(espd: Espd, name: str, seed: str, is_full: bool):
@@ -45,12 +54,9 @@ def test_kill_9_of_espd_at_random_moments_of_a_stream(espd: Espd, name: str, see
             assert postmaster is None or not is_alive(postmaster), "the old database runs beside the new one"
         batches = sender.finish()
     assert_stored_once(espd.database, feed, batches)
-    data = str((espd.data / "postgres" / "data").resolve())
-    strangers = [pid for pid in processes_in(data)
-                 if pid != espd.postmaster_pid() and parent_of(pid) != espd.postmaster_pid()]
-    assert strangers == [], "processes of earlier databases are left"
+    wait_for(lambda: not strangers(espd), "no processes of earlier databases are left")
     espd.stop()
-    assert processes_in(data) == []
+    assert strangers(espd) == []
 
 
 def test_the_database_dies_with_a_killed_espd(espd: Espd):

@@ -113,7 +113,7 @@ def test_a_message_of_5_mib_by_grpcio(stub: telemetry_pb2_grpc.TelemetryServiceS
     [
         ("/esp.v1.TelemetryService/Nothing", "unknown method Nothing of service esp.v1.TelemetryService"),
         ("/esp.v1.NothingService/Ingest", "unknown service esp.v1.NothingService"),
-        ("/", "unknown service"),
+        ("/", "names no service"),
         ("/esp.v1.TelemetryService/Ingest/", "unknown method"),
         ("/" + "x" * 8000, "unknown service"),
     ],

@@ -20,6 +20,9 @@ Kind = TypeVar("Kind", bound=Message)
 TIMEOUT = 20.0
 """Seconds until an answer has come."""
 
+GOAWAY = 7
+"""Type of a frame."""
+
 INGEST = "/esp.v1.TelemetryService/Ingest"
 INGEST_READING = "/esp.v1.TelemetryService/IngestReading"
 INGEST_STREAM = "/esp.v1.TelemetryService/IngestStream"
@@ -91,7 +94,11 @@ class Wire:
             validate_outbound_headers=False, normalize_outbound_headers=False))
         self.answers: dict[int, Answer] = {}
         self.goaway: int | None = None
+        """Error code of the last GOAWAY."""
+        self.last_stream: int | None = None
+        """The last stream that it promises to answer."""
         self.is_closed = False
+        self._input = b""
         self.h2.initiate_connection()
         self.flush()
 
@@ -161,9 +168,22 @@ class Wire:
         if not data:
             self.is_closed = True
             return
-        for event in self.h2.receive_data(data):
+        self._input += data
+        for event in self.h2.receive_data(self._frames()):
             self._take(event)
         self.flush()
+
+    def _frames(self) -> bytes:
+        """Whole frames, without GOAWAY: h2 takes that for the end of the connection, but open streams go on."""
+        kept = b""
+        while len(self._input) >= 9 and len(self._input) >= (end := 9 + int.from_bytes(self._input[:3], "big")):
+            frame, self._input = self._input[:end], self._input[end:]
+            if frame[3] == GOAWAY:
+                self.goaway = int.from_bytes(frame[13:17], "big")
+                self.last_stream = int.from_bytes(frame[9:13], "big")
+            else:
+                kept += frame
+        return kept
 
     def flush(self) -> None:
         data = self.h2.data_to_send()
@@ -188,8 +208,6 @@ class Wire:
             case h2.events.StreamReset():
                 self.answers[event.stream_id].reset = int(event.error_code)
                 self.answers[event.stream_id].ended = True
-            case h2.events.ConnectionTerminated():
-                self.goaway = int(event.error_code)
             case _:
                 pass
 

@@ -6,6 +6,7 @@ import PostgresStore
 import Status
 import Synchronization
 import Telemetry
+import TestSupport
 import Testing
 
 @Suite("Ingest pipeline") struct IngestPipelineTests {

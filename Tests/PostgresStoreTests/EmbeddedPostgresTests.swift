@@ -64,6 +64,25 @@ extension DatabaseTests {
       #expect(attributes[.posixPermissions] as? Int == 0o700)
     }
 
+    @Test("our settings are in force, and the operator's win over them") func settings() throws {
+      try withFolder { folder in
+        func setting(_ name: String) throws -> String {
+          var value = ""
+          try withServer(folder.path) { server in
+            value = try PostgresConnection(server.location, logger: TestServer.logger)
+              .query("SELECT current_setting($1)", [.text(name)]).text(0, 0)
+          }
+          return value
+        }
+        #expect(try setting("max_wal_size") == "4GB")
+        let file = try #require(FileHandle(forWritingAtPath: folder.path + "/postgres/data/postgresql.conf"))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data("max_wal_size = 2GB\n".utf8))
+        try file.close()
+        #expect(try setting("max_wal_size") == "2GB")
+      }
+    }
+
     @Test("a second espd on the same data directory is told who has it") func locked() throws {
       try withFolder { folder in
         let lock = try DataDirectoryLock(directory: folder.path)

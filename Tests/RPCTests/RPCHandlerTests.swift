@@ -4,6 +4,7 @@ import NIOCore
 import NIOEmbedded
 import RPC
 import Status
+import TestSupport
 import Testing
 
 @Suite("RPC handler") struct RPCHandlerTests {
@@ -138,7 +139,8 @@ import Testing
 
   @Test("unknown names are UNIMPLEMENTED and say which name", arguments: [
     ("/test.Echo/Nothing", "unknown method Nothing of service test.Echo"), ("/nobody/Unary", "unknown service nobody"),
-    ("", "unknown service "), ("/", "unknown service "),
+    ("", "the path names no service; /package.Service/Method is needed"),
+    ("/", "the path names no service; /package.Service/Method is needed"),
   ])
   func unknown(path: String, message: String) {
     let exchange = Fixture().open(path)

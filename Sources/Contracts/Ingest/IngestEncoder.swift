@@ -9,7 +9,6 @@ package enum IngestEncoder {
     var verdictBytes = 0
     for verdict in result.verdicts { verdictBytes += fieldByteCount(7, byteCount: byteCount(verdict)) }
     let byteCount = byteCount(result) + verdictBytes
-    output.reserveCapacity(output.count + byteCount + 8)
     output.append(WireTag(UInt32(field), .bytes))
     output.append(varint: UInt64(byteCount))
     output.append(field: 1, varint: result.sequence)

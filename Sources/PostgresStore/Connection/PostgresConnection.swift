@@ -1,5 +1,7 @@
 // THE FENCE for libpq: one connection, its queries and its waits. No libpq type leaves this folder.
+// This file is long because all of it works on the one private handle.
 internal import CLibpq
+import Dispatch
 import Glibc
 package import Logging
 
@@ -150,7 +152,9 @@ package import Logging
   package func cancelQuery() -> Bool {
     guard !isBroken, let cancel = unsafe PQgetCancel(raw) else { return false }
     let address = UInt(bitPattern: cancel)
+    let isSent = DispatchSemaphore(value: 0)
     DetachedThread.start("espd-cancel") {
+      defer { isSent.signal() }
       guard let cancel = unsafe OpaquePointer(bitPattern: address) else { return }
       var text = [CChar](repeating: 0, count: 256)
       // Failure to cancel shows as silence on the connection itself.
@@ -162,6 +166,11 @@ package import Logging
     defer { deadline = nil }
     do {
       try drain()
+      // A request that is still on its way would hit the next query.
+      guard isSent.wait(timeout: .now() + .milliseconds(500)) == .success else {
+        isLost = true
+        return false
+      }
       return !isBroken
     } catch {
       isLost = true

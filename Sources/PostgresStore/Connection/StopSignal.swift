@@ -9,10 +9,21 @@ package final class StopSignal: Sendable {
   private let writeEnd: Int32
   private let signalled = Atomic<Bool>(false)
 
-  package init() {
+  /// For what lives as long as the program, made at its start.
+  package convenience init() {
+    do throws(PostgresError) {
+      try self.init(forOneUse: ())
+    } catch {
+      preconditionFailure("at the start of the program file descriptors are left: \(error)")
+    }
+  }
+
+  /// For one operation. Throws when the process has no file descriptors left.
+  init(forOneUse: Void) throws(PostgresError) {
     var ends: [Int32] = [-1, -1]
-    let status = unsafe pipe(&ends)
-    precondition(status == 0, "pipe: no file descriptor is left, errno \(errno)")
+    guard unsafe pipe(&ends) == 0 else {
+      throw PostgresError(.other, sqlState: "53000", "no file descriptor is left, errno \(errno)")
+    }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     fileDescriptor = ends[0]
     writeEnd = ends[1]

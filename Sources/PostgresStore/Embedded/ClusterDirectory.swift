@@ -87,7 +87,7 @@ struct ClusterDirectory: Sendable {
     let configuration = new + "/postgresql.conf"
     try FileSystem.write("""
       # Your own settings go below this line and win.
-      include_if_exists = '../../espd.conf'
+      include = '../espd.conf'
 
       """, to: configuration, for: account)
     try FileSystem.rename(new, to: data)

@@ -3,6 +3,10 @@ import Logging
 
 /// Runs blocking reads one at a time on a thread of its own. A lost connection is made again; the read is tried twice.
 actor ReaderLane {
+  /// How long to wait for the server to have a connection free: the processes of connections that were just closed
+  /// take a moment to end.
+  private static let slotPatience: Duration = .seconds(2)
+
   private let executor = ThreadExecutor(name: "espd-reader")
   private let location: PostgresLocation
   private let logger: Logger
@@ -20,7 +24,7 @@ actor ReaderLane {
   nonisolated func run<Value: Sendable>(
     deadline: ContinuousClock.Instant, _ read: @Sendable (PostgresConnection) throws(PostgresError) -> Value
   ) async throws(PostgresError) -> Value {
-    let cancellation = StopSignal()
+    let cancellation = try StopSignal(forOneUse: ())
     let result = await withTaskCancellationHandler {
       await attempt(deadline, cancellation, read)
     } onCancel: {
@@ -70,9 +74,17 @@ actor ReaderLane {
                          _ cancellation: StopSignal) throws(PostgresError) -> PostgresConnection {
     if let connection, !connection.isBroken { return connection }
     connection = nil
-    let limit = min(deadline, .now + PostgresConnection.connectTimeout)
-    let fresh = try PostgresConnection(location, cancellation: cancellation, deadline: limit, logger: logger)
-    connection = fresh
-    return fresh
+    let patience = ContinuousClock.now + Self.slotPatience
+    var pause = Backoff()
+    while true {
+      do throws(PostgresError) {
+        let limit = min(deadline, .now + PostgresConnection.connectTimeout)
+        let fresh = try PostgresConnection(location, cancellation: cancellation, deadline: limit, logger: logger)
+        connection = fresh
+        return fresh
+      } catch where error.sqlState == "53300" && .now < patience {
+        cancellation.sleep(for: pause.take())
+      }
+    }
   }
 }

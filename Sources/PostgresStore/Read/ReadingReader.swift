@@ -2,7 +2,6 @@
 import Foundation
 package import Logging
 package import Status
-import Synchronization
 
 /// Reads from one database. From any task; no call blocks the shared pool.
 package final class ReadingReader: Sendable {
@@ -13,19 +12,16 @@ package final class ReadingReader: Sendable {
   /// A query without a deadline, and one piece of an export, may take this long.
   package static let longestQuery: Duration = .seconds(30)
 
-  private let location: PostgresLocation
-  private let logger: Logger
   private let pool: ReaderPool
   /// Of its own: whether the database is there must not wait for queries.
   private let pingLane: ReaderLane
-  private let exports = ExportSlots(ReadingReader.maximumExports)
+  private let exports: ExportLanes
 
   /// Connects on first use.
   package init(_ location: PostgresLocation, connections: Int = ReadingReader.defaultConnections, logger: Logger) {
-    self.location = location
-    self.logger = logger
     pool = ReaderPool(location, size: connections, logger: logger)
     pingLane = ReaderLane(location, logger: logger)
+    exports = ExportLanes(location, maximum: Self.maximumExports, logger: logger)
   }
 
   /// Whether the database answers, for health checks: returns or throws within `timeout` and half a second, also when
@@ -61,10 +57,10 @@ package final class ReadingReader: Sendable {
     var query = query
     query.limit = ReadingQuery.defaultLimit
     query.pageToken = ""
-    guard let slot = exports.take() else {
+    guard let loan = exports.take() else {
       throw .overloaded(subject: "exports", "\(Self.maximumExports) exports run already.", retryAfter: .seconds(5))
     }
-    return ReadingExport(try Self.walk(query), ReaderLane(location, logger: logger), slot)
+    return ReadingExport(try Self.walk(query), loan)
   }
 
   static func next(_ walk: ReadingWalk, _ limit: Int, _ lane: ReaderLane,
@@ -96,45 +92,20 @@ package actor ReadingExport {
   static let pieceCount = 5000
 
   private var walk: ReadingWalk
-  private let lane: ReaderLane
-  private let slot: ExportSlots.Slot
+  private let loan: ExportLanes.Loan
 
-  init(_ walk: ReadingWalk, _ lane: ReaderLane, _ slot: ExportSlots.Slot) {
+  init(_ walk: ReadingWalk, _ loan: ExportLanes.Loan) {
     self.walk = walk
-    self.lane = lane
-    self.slot = slot
+    self.loan = loan
   }
 
   /// The next readings, never empty; nil at the end. One pull at a time. After an error the same piece may be pulled
   /// again.
   package func next() async throws(RPCStatus) -> StoredReadings? {
     guard !walk.isFinished else { return nil }
-    let (readings, rest) = try await ReadingReader.next(walk, Self.pieceCount, lane, .now + ReadingReader.longestQuery)
+    let deadline = ContinuousClock.now + ReadingReader.longestQuery
+    let (readings, rest) = try await ReadingReader.next(walk, Self.pieceCount, loan.lane, deadline)
     walk = rest
     return readings.count == 0 ? nil : readings
-  }
-}
-
-/// How many exports run.
-final class ExportSlots: Sendable {
-  private let maximum: Int
-  private let taken = Mutex(0)
-
-  init(_ maximum: Int) { self.maximum = maximum }
-
-  func take() -> Slot? {
-    let isFree = taken.withLock { taken in
-      guard taken < maximum else { return false }
-      taken += 1
-      return true
-    }
-    return isFree ? Slot(self) : nil
-  }
-
-  /// Free again when it is dropped.
-  final class Slot: Sendable {
-    private let slots: ExportSlots
-    fileprivate init(_ slots: ExportSlots) { self.slots = slots }
-    deinit { slots.taken.withLock { $0 -= 1 } }
   }
 }

@@ -50,10 +50,13 @@ final class IngestLane {
   /// producer's sequence and so can't travel with others.
   func decode(_ decode: (inout ReadingBatch) throws(RPCStatus) -> IngestHead) throws(RPCStatus)
     -> (head: IngestHead, apart: ReadingBatch?) {
-    let index = batch.readings.count
+    let (index, textCount) = (batch.readings.count, batch.text.count)
     let head = try decode(&batch)
     guard !head.producerID.isEmpty, head.sequence > 0 else { return (head, nil) }
-    return (head, batch.split(from: index))
+    let apart = batch.split(from: index)
+    // Nothing that stays refers to the texts of this request.
+    batch.text.removeSubrange(textCount...)
+    return (head, apart)
   }
 
   /// Answers `call` once the readings just decoded are committed.

@@ -60,6 +60,8 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
   private var lastSequence: UInt64 = 0
   private var pending: [Pending] = []
   private var pendingReadings = 0
+  /// A batch that found the queue full. Nothing is read while there is one, or the next would overtake it.
+  private var held: Submission?
   /// Results sent so far: the place of a pending batch is its ordinal less this.
   private var sentResults = 0
   private var heartbeat: RepeatedTask?
@@ -185,9 +187,13 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
     case .accepted: break
     case .overloaded:
       // A stream is never refused for load: it is not read until there is room again.
+      held = submission
       call.pause()
       call.eventLoop.scheduleTask(in: .nanoseconds(limits.retryInterval.nanoseconds)) { [self] in
-        if call.isOpen { hand(over: submission) }
+        held = nil
+        guard call.isOpen else { return }
+        hand(over: submission)
+        resumeIfThereIsRoom()
       }
     case .unknownProducer:
       end(.unavailable("the cursor of producer \(producerID) is not known here any more: open the stream again",
@@ -211,11 +217,14 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
     }
     pending.removeFirst(settled)
     sentResults += settled
-    if case .open = state, pending.count <= limits.maximumPendingBatches / 2,
-       pendingReadings <= limits.maximumPendingReadings / 2 {
-      call.resume()
-    }
+    resumeIfThereIsRoom()
     endIfDone()
+  }
+
+  private func resumeIfThereIsRoom() {
+    guard case .open = state, held == nil, pending.count <= limits.maximumPendingBatches / 2,
+          pendingReadings <= limits.maximumPendingReadings / 2 else { return }
+    call.resume()
   }
 
   // MARK: Ending

@@ -1,46 +1,46 @@
 // A store in memory, with the same rules as the real one, that can be held up and made to fail.
 import Dispatch
 import Pipeline
-import PostgresStore
+package import PostgresStore
 import Synchronization
 import Telemetry
 
 /// Keeps what was committed. Used by the pipeline's thread; looked at by tests from any thread.
-final class MemoryStore: ReadingStore, Sendable {
-  struct Contents {
-    var deviceIDs: [String] = []
-    var cursors: [String: UInt64] = [:]
-    var transactionCount = 0
-    var deadLetters: [RefusedReading] = []
+package final class MemoryStore: ReadingStore, Sendable {
+  package struct Contents {
+    package var deviceIDs: [String] = []
+    package var cursors: [String: UInt64] = [:]
+    package var transactionCount = 0
+    package var deadLetters: [RefusedReading] = []
   }
 
   /// A device whose readings this store can't take: they are a data error.
-  static let poison = "poison"
+  package static let poison = "poison"
 
-  let stopSignal = StopSignal()
+  package let stopSignal = StopSignal()
   private let contents: Mutex<Contents>
   /// While the gate is closed every commit waits in front of it.
   private let gate = Mutex<DispatchSemaphore?>(nil)
   private let nextFailure = Mutex<WriteFailure?>(nil)
 
-  init(cursors: [String: UInt64] = [:]) { contents = Mutex(Contents(cursors: cursors)) }
+  package init(cursors: [String: UInt64] = [:]) { contents = Mutex(Contents(cursors: cursors)) }
 
-  var stored: Contents { contents.withLock { $0 } }
+  package var stored: Contents { contents.withLock { $0 } }
 
-  func closeGate() { gate.withLock { $0 = DispatchSemaphore(value: 0) } }
+  package func closeGate() { gate.withLock { $0 = DispatchSemaphore(value: 0) } }
 
-  func openGate() {
+  package func openGate() {
     gate.withLock { gate in
       gate?.signal()
       gate = nil
     }
   }
 
-  func failNext(_ failure: WriteFailure) { nextFailure.withLock { $0 = failure } }
+  package func failNext(_ failure: WriteFailure) { nextFailure.withLock { $0 = failure } }
   /// As another server would.
-  func moveCursor(_ id: String, to sequence: UInt64) { contents.withLock { $0.cursors[id] = sequence } }
+  package func moveCursor(_ id: String, to sequence: UInt64) { contents.withLock { $0.cursors[id] = sequence } }
 
-  func commit(_ transaction: WriteTransaction) throws(WriteFailure) {
+  package func commit(_ transaction: WriteTransaction) throws(WriteFailure) {
     if let gate = gate.withLock({ $0 }) {
       while gate.wait(timeout: .now() + .milliseconds(5)) == .timedOut {
         if stopSignal.isSignalled { throw .stopped }
@@ -61,7 +61,7 @@ final class MemoryStore: ReadingStore, Sendable {
     if !conflicts.isEmpty { throw .cursorConflict(producerIDs: conflicts) }
   }
 
-  func cursors(for producerIDs: [String]) throws(WriteFailure) -> [String: UInt64] {
+  package func cursors(for producerIDs: [String]) throws(WriteFailure) -> [String: UInt64] {
     contents.withLock { contents in contents.cursors.filter { producerIDs.contains($0.key) } }
   }
 }
