@@ -80,8 +80,8 @@ let package = Package(
     .executableTarget(
       name: "espd",
       dependencies: [
-        "Contracts", "HTTP2", "Pipeline", "PostgresStore", "RPC", "Services", "Telemetry", arguments, configuration,
-        logging, nioCore, nioPosix, systemPackage, unixSignals,
+        "Contracts", "HTTP2", "Pipeline", "PostgresStore", "RPC", "Services", "TLS", "Telemetry", arguments,
+        configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
 

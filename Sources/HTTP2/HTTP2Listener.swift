@@ -22,6 +22,7 @@ package struct HTTP2ListenError: Error, CustomStringConvertible {
   package let description: String
 
   init(_ listener: HTTP2Listener, _ reason: any Error) {
-    description = "can't listen on \(listener.host):\(listener.port): \(reason)"
+    let host = listener.host.contains(":") ? "[\(listener.host)]" : listener.host
+    description = "can't listen on \(host):\(listener.port): \(reason)"
   }
 }
