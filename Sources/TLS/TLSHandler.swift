@@ -23,6 +23,8 @@ package final class TLSHandler: ChannelDuplexHandler {
   private let logger: Logger
   private var connection: TLSConnection
   private var phase = Phase.handshaking
+  /// The handlers behind know of the connection.
+  private var isAnnounced = false
   /// What is to be sealed at the next flush, gathered so that small writes share a record.
   private var pending = ByteBuffer()
   private var pendingPromise: EventLoopPromise<Void>?
@@ -47,7 +49,6 @@ package final class TLSHandler: ChannelDuplexHandler {
     var sealed = unwrapInboundIn(data)
     // Plain bytes are fewer than sealed ones; the rest is the room that OpenSSL wants to see.
     var plain = context.channel.allocator.buffer(capacity: sealed.readableBytes + TLSConnection.recordBytes)
-    let wasOpen = phase == .open
     var isEnded = false
     do throws(TLSError) {
       while sealed.readableBytes > 0, !isEnded {
@@ -58,7 +59,7 @@ package final class TLSHandler: ChannelDuplexHandler {
     } catch {
       return fail(context, error)
     }
-    if phase == .open, !wasOpen { announce(context) }
+    if phase == .open, !isAnnounced { announce(context) }
     if plain.readableBytes > 0, phase == .open { context.fireChannelRead(wrapInboundOut(plain)) }
     sendOwn(context)
     // close_notify: the peer sends no more and, in HTTP, waits for nothing either.
@@ -74,12 +75,13 @@ package final class TLSHandler: ChannelDuplexHandler {
     phase = .closed
     pendingPromise?.fail(ChannelError.ioOnClosedChannel)
     pendingPromise = nil
-    context.fireChannelInactive()
+    if isAnnounced { context.fireChannelInactive() }
   }
 
   private func announce(_ context: ChannelHandlerContext) {
     timer?.cancel()
     timer = nil
+    isAnnounced = true
     let peer = connection.peer()
     logger.trace("TLS handshake complete", metadata: ["version": "\(peer.version)", "cipher": "\(peer.cipher)"])
     context.fireUserInboundEventTriggered(peer)
@@ -118,8 +120,8 @@ package final class TLSHandler: ChannelDuplexHandler {
   }
 
   package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-    if phase == .open, mode != .input {
-      flush(context: context)
+    if mode != .input { flush(context: context) }
+    if mode != .input, phase == .open {
       connection.shutdown()
       sendOwn(context)
     }

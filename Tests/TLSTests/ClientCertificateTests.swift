@@ -1,5 +1,6 @@
 // Mutual TLS: who gets in, and who the server says it is.
 import COpenSSL
+import Foundation
 import HTTPCore
 import TLS
 import Testing
@@ -54,6 +55,26 @@ import Testing
     _ = try second.read(1)
     #expect(second.isResumed)
     #expect(server.observed.value.peers.map(\.certificate?.uris) == [["urn:gateway:12"], ["urn:gateway:12"]])
+  }
+
+  @Test("a ticket does not outlive the certificate in it", arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+  func outlivedTicket(version: Int32) throws {
+    try certificates.issue("brief", subject: "/CN=brief", until: .now + 4)
+    let first = try TestClient(server.port, options("brief", version))
+    try first.write([1])
+    _ = try first.read(1)
+    var session = try first.session()
+    // Each resumption brings a fresh ticket, until the certificate has expired: then there is no way in.
+    let refused = #expect(throws: TestClient.Failed.self) {
+      while true {
+        let client = try TestClient(server.port, options(nil, version), resuming: session)
+        try client.write([1])
+        _ = try client.read(1)
+        session = try client.session()
+      }
+    }
+    #expect(["tlsv13 alert certificate required", "sslv3 alert handshake failure"].contains(refused?.text ?? ""))
+    #expect(server.observed.value.peers.count > 1)
   }
 
   @Test("a certificate without names has an empty identity") func noNames() throws {

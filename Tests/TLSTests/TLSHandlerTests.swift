@@ -124,13 +124,8 @@ import Testing
     let server = try TestServer(files, sends: byteCount)
     let client = try TestClient(server.port)
     try client.write([0])
-    // When the sockets are full the server stops: what it made no longer grows.
-    var last = -1
-    while server.observed.value.sentBytes != last || last == 0 {
-      last = server.observed.value.sentBytes
-      try await Task.sleep(for: .milliseconds(200))
-    }
-    #expect(last < byteCount / 2)
+    try await stalled(server)
+    #expect(server.observed.value.sentBytes < byteCount / 2)
     var start = 0
     while start < byteCount {
       let count = min(byteCount - start, 1 + start % 99_991)
@@ -233,6 +228,28 @@ import Testing
     #expect(try TestClient.exchange(server.port, []) == [])
     #expect(try TestClient.exchange(server.port, Array(hello.prefix(100))) == [])
     try check(bystander)
+  }
+
+  @Test("a client that asks for key updates and reads none of the answers is cut") func keyUpdates() async throws {
+    let server = try TestServer(files, sends: 48 << 20)
+    let client = try TestClient(server.port)
+    try client.write([0])
+    try await stalled(server)
+    var count = 0
+    while client.requestKeyUpdate() {
+      count += 1
+      try #require(count < 1_000_000)
+    }
+    #expect(count > 100)
+  }
+
+  /// When the sockets are full the server stops: what it made no longer grows.
+  private func stalled(_ server: TestServer) async throws {
+    var last = -1
+    while server.observed.value.sentBytes != last || last == 0 {
+      last = server.observed.value.sentBytes
+      try await Task.sleep(for: .milliseconds(200))
+    }
   }
 
   @Test("a handshake has ten seconds") func limit() { #expect(TLSLimits().handshakeTimeout == .seconds(10)) }

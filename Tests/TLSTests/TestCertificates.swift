@@ -37,13 +37,32 @@ final class TestCertificates {
     try restrict(name)
   }
 
-  /// As `issue`, but its time was over a day ago.
-  func issueExpired(_ name: String) throws {
-    try openssl(["req", "-new"] + Self.newKey + ["-keyout", "\(name).key", "-out", "\(name).csr", "-subj", "/CN=old"])
-    try openssl(["x509", "-req", "-in", "\(name).csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "-1",
-                 "-out", "\(name).pem"])
+  /// As `issue`, good until `end`.
+  func issue(_ name: String, subject: String, until end: Date) throws {
+    let configuration = """
+      [ca]
+      default_ca = dated
+      [dated]
+      database = index
+      serial = serial
+      new_certs_dir = .
+      default_md = sha256
+      policy = any
+      [any]
+      commonName = supplied
+      """
+    try Data(configuration.utf8).write(to: folder.appending(path: "dated.cnf"))
+    try Data().write(to: folder.appending(path: "index"))
+    try openssl(["req", "-new"] + Self.newKey + ["-keyout", "\(name).key", "-out", "\(name).csr", "-subj", subject])
+    let digits = end.formatted(.iso8601).filter(\.isNumber)
+    try openssl([
+      "ca", "-batch", "-notext", "-rand_serial", "-config", "dated.cnf", "-cert", "ca.pem", "-keyfile", "ca.key",
+      "-startdate", "20200101000000Z", "-enddate", digits + "Z", "-in", "\(name).csr", "-out", "\(name).pem",
+    ])
     try restrict(name)
   }
+
+  func issueExpired(_ name: String) throws { try issue(name, subject: "/CN=old", until: .now - 86_400) }
 
   /// Replaces a file as a certificate tool does: the new one takes the name of the old.
   func move(_ name: String, over other: String) throws {

@@ -8,6 +8,9 @@ enum TLSCallbacks {
     // Index 0 is what OpenSSL reserves for the application.
     _ = unsafe SSL_CTX_set_ex_data(context.raw, 0, this)
     _ = unsafe SSL_CTX_set_tlsext_ticket_key_evp_cb(context.raw, onTicket)
+    if context.requiresClientCertificate {
+      _ = unsafe SSL_CTX_set_session_ticket_cb(context.raw, nil, onOpenedTicket, nil)
+    }
     if !context.protocols.isEmpty { unsafe SSL_CTX_set_alpn_select_cb(context.raw, onProtocols, this) }
     if refusesWithoutALPN { unsafe SSL_CTX_set_client_hello_cb(context.raw, onClientHello, nil) }
   }
@@ -70,4 +73,15 @@ private func onTicket(_ ssl: OpaquePointer?, _ name: UnsafeMutablePointer<UInt8>
   let isReady = unsafe COpenSSL_set_ticket_mac(mac, &key.macKey, key.macKey.count) == 1
     && EVP_DecryptInit_ex2(cipher, EVP_aes_256_cbc(), key.cipherKey, vector, nil) == 1
   return isReady ? (found.isOld ? 2 : 1) : -1
+}
+
+/// A ticket does not outlive the client certificate in it: each resumption would otherwise bring a fresh ticket, for
+/// ever. Ignored, the client has to show a certificate again.
+private func onOpenedTicket(_ ssl: OpaquePointer?, _ session: OpaquePointer?, _ name: UnsafePointer<UInt8>?,
+                            _ nameCount: Int, _ status: SSL_TICKET_STATUS,
+                            _ argument: UnsafeMutableRawPointer?) -> SSL_TICKET_RETURN {
+  guard [SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW].contains(status),
+        let certificate = unsafe SSL_SESSION_get0_peer(session),
+        unsafe X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0 else { return SSL_TICKET_RETURN_IGNORE_RENEW }
+  return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
 }

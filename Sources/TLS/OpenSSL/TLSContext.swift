@@ -33,6 +33,8 @@ internal import Glibc
     unsafe self.raw = raw
     self.protocols = protocols
     requiresClientCertificate = files.clientAuthorities != nil
+    // Keys under 112 bits of strength are refused: ours when they are loaded, and the clients'.
+    unsafe SSL_CTX_set_security_level(raw, 2)
     do throws(TLSError) {
       try unsafe Self.load(files, into: raw)
     } catch {
@@ -124,8 +126,6 @@ internal import Glibc
     unsafe COpenSSL_set_options(raw)
     unsafe COpenSSL_set_modes(raw)
     unsafe COpenSSL_disable_session_cache(raw)
-    // Keys under 112 bits of strength are refused, ours and the clients'.
-    unsafe SSL_CTX_set_security_level(raw, 2)
     // A ticket lives one period of its key: an hour.
     _ = unsafe SSL_CTX_set_timeout(raw, Int(TLSTicketKeys.period.components.seconds))
   }
