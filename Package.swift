@@ -54,6 +54,7 @@ let package = Package(
     library("CProtobufC", apt: "libprotobuf-c-dev"),
     library("CLibpq", apt: "libpq-dev"),
     library("CZlib", apt: "zlib1g-dev"),
+    library("COpenSSL", apt: "libssl-dev"),
     .target(name: "CMessageTypes", dependencies: ["CProtobufC"]),
     .target(name: "CContracts", dependencies: ["CMessageTypes", "CProtobufC"]),
 
@@ -64,6 +65,7 @@ let package = Package(
 
     // 2: one protocol or one C library each.
     module("HTTP2", ["CNghttp2", "HTTPCore", nioCore, nioPosix, logging]),
+    module("TLS", ["COpenSSL", "HTTPCore", nioCore, logging]),
     module("RPC", ["CZlib", "HTTPCore", "Status", nioCore]),
     module("Protobuf", ["CMessageTypes", "CProtobufC", "Status"]),
     module("PostgresStore", ["CLibpq", "Status", "Telemetry", logging], resources: [.embedInCode("Migrations")]),
@@ -84,8 +86,8 @@ let package = Package(
     .executableTarget(
       name: "espd",
       dependencies: [
-        "Contracts", "HTTP2", "Pipeline", "PostgresStore", "RPC", "Services", "Telemetry", arguments, configuration,
-        logging, nioCore, nioPosix, systemPackage, unixSignals,
+        "Contracts", "HTTP2", "Pipeline", "PostgresStore", "RPC", "Services", "TLS", "Telemetry", arguments,
+        configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
 
@@ -106,6 +108,7 @@ let package = Package(
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
+    tests("TLSTests", ["TLS", "COpenSSL", "HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
     tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
     tests("ServicesTests", [

@@ -16,6 +16,7 @@ final class HTTP2Handler: ChannelInboundHandler {
   private let logger: Logger
   private var session: HTTP2Session?
   private var context: ChannelHandlerContext?
+  private var tlsPeer: TLSPeer?
   private var output = ByteBuffer()
   private var isReading = false
   private var isFlushScheduled = false
@@ -33,9 +34,16 @@ final class HTTP2Handler: ChannelInboundHandler {
     watch = ConnectionWatch(limits: limits, now: .now, jitter: .random(in: -1...1))
   }
 
+  func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+  func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+  /// TLS tells who the peer is before it says that the connection is ready.
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if let peer = event as? TLSPeer { tlsPeer = peer } else { context.fireUserInboundEventTriggered(event) }
+  }
+
   func channelActive(context: ChannelHandlerContext) {
-    self.context = context
-    let session = HTTP2Session(limits: limits, peer: context.remoteAddress?.description ?? "unknown")
+    let session = HTTP2Session(limits: limits, peer: context.remoteAddress?.description ?? "unknown", tlsPeer: tlsPeer)
     session.onOutput = { [unowned self] in scheduleFlush() }
     self.session = session
     if isRefused { return calm("too_many_connections") }
@@ -75,7 +83,6 @@ final class HTTP2Handler: ChannelInboundHandler {
     }
     tellNews()
     self.session = nil
-    self.context = nil
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -86,8 +93,10 @@ final class HTTP2Handler: ChannelInboundHandler {
 
   /// Asks the client to go: GOAWAY in two steps; the connection closes when its last stream has ended.
   func drain() {
-    guard let session, !isDraining else { return }
+    guard !isDraining else { return }
     isDraining = true
+    // Without a session the TLS handshake is not over: nobody has been promised anything.
+    guard let session else { return close() }
     session.submitShutdownNotice()
     flush()
   }

@@ -5,19 +5,32 @@ package import NIOCore
 internal import NIOPosix
 internal import Synchronization
 
-/// An h2c server with prior knowledge (RFC 9113 3.3) on one address.
+/// A server of HTTP/2 on one or more addresses, with or without encryption.
 package actor HTTP2Server {
   private let group: any EventLoopGroup
   private let connections: [ObjectIdentifier: LoopConnections]
-  private var listener: (any Channel)?
-  /// The address in use; the port is the chosen one when 0 was asked for.
-  package nonisolated let address: SocketAddress
+  private var channels: [any Channel]
+  /// The addresses in use, as the listeners are in order; the port is the chosen one when 0 was asked for.
+  package nonisolated let addresses: [SocketAddress]
 
-  /// Starts listening.
-  /// - Parameter makeHandler: called once on each event loop; the handler is used on that loop only.
-  /// - Throws: what the system says when the address can't be had.
+  /// The first address.
+  package nonisolated var address: SocketAddress { addresses[0] }
+
+  /// Starts listening on one address, h2c.
   package init(host: String, port: Int, group: any EventLoopGroup, limits: HTTP2Limits = HTTP2Limits(),
                logger: Logger, makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
+    try await self.init(listeners: [HTTP2Listener(host: host, port: port)], group: group, limits: limits,
+                        logger: logger, makeHandler: makeHandler)
+  }
+
+  /// Starts listening.
+  /// - Parameters:
+  ///   - listeners: at least one; their connections are alike from HTTP/2 on.
+  ///   - makeHandler: called once on each event loop; the handler is used on that loop only.
+  /// - Throws: `HTTP2ListenError` when an address can't be had; then none is listened on.
+  package init(listeners: [HTTP2Listener], group: any EventLoopGroup, limits: HTTP2Limits = HTTP2Limits(),
+               logger: Logger, makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
+    precondition(!listeners.isEmpty, "a server listens somewhere")
     self.group = group
     let total = ConnectionCount()
     var connections: [ObjectIdentifier: LoopConnections] = [:]
@@ -25,32 +38,48 @@ package actor HTTP2Server {
       connections[ObjectIdentifier(loop)] = LoopConnections(loop: loop, limits: limits, logger: logger, total: total,
                                                             makeHandler: makeHandler)
     }
-    let byLoop = connections
     self.connections = connections
-    let listener = try await ServerBootstrap(group: group)
+    var channels: [any Channel] = []
+    for listener in listeners {
+      do {
+        channels.append(try await Self.listen(listener, group, connections))
+      } catch {
+        // One that has closed by itself is as good.
+        for channel in channels { try? await channel.close() }
+        throw HTTP2ListenError(listener, error)
+      }
+    }
+    self.channels = channels
+    addresses = channels.map { channel in
+      guard let address = channel.localAddress else { preconditionFailure("a listening channel has an address") }
+      return address
+    }
+  }
+
+  private static func listen(_ listener: HTTP2Listener, _ group: any EventLoopGroup,
+                             _ connections: [ObjectIdentifier: LoopConnections]) async throws -> any Channel {
+    try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
       .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 << 10))
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          guard let connections = byLoop[ObjectIdentifier(channel.eventLoop)] else {
+          guard let connections = connections[ObjectIdentifier(channel.eventLoop)] else {
             preconditionFailure("a connection runs on a loop of the group")
           }
+          try listener.secure?(channel)
           try connections.add(channel)
         }
       }
-      .bind(host: host, port: port).get()
-    guard let address = listener.localAddress else { preconditionFailure("a listening channel has an address") }
-    self.listener = listener
-    self.address = address
+      .bind(host: listener.host, port: listener.port).get()
   }
 
   /// Stops listening and asks every client to go; returns when all have gone or after `deadline`, when the rest is cut.
   package func drain(deadline: Duration) async {
     // A listener that is closed already is as good.
-    try? await listener?.close()
-    listener = nil
+    for channel in channels { try? await channel.close() }
+    channels = []
     for connections in connections.values { connections.drain() }
     let end = ContinuousClock.now + deadline
     while await openCount() > 0, ContinuousClock.now < end {

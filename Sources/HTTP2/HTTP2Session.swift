@@ -16,6 +16,8 @@ struct HTTP2SessionError: Error {
 @safe final class HTTP2Session {
   let limits: HTTP2Limits
   let peer: String
+  /// nil without TLS.
+  let tlsPeer: TLSPeer?
   /// Called when something is to be sent outside `receive`.
   var onOutput: () -> Void = {}
   /// Streams with news, in the order in which it came; the connection takes and clears it.
@@ -43,9 +45,10 @@ struct HTTP2SessionError: Error {
   private let raw: OpaquePointer
   private var fieldScratch: [nghttp2_nv] = unsafe []
 
-  init(limits: HTTP2Limits, peer: String) {
+  init(limits: HTTP2Limits, peer: String, tlsPeer: TLSPeer?) {
     self.limits = limits
     self.peer = peer
+    self.tlsPeer = tlsPeer
     var session: OpaquePointer?
     // Fails only when out of memory.
     let code = unsafe nghttp2_session_server_new2(&session, HTTP2Callbacks.shared, nil, HTTP2Callbacks.options)

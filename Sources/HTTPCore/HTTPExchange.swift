@@ -11,6 +11,8 @@ package protocol HTTPExchange: AnyObject {
   var bufferedByteCount: Int { get }
   /// Address of the peer, for logs and audit.
   var peer: String { get }
+  /// What TLS knows of the peer; nil on a connection without it.
+  var tlsPeer: TLSPeer? { get }
 
   /// Sends the response head; with `isEnd` it is the whole response.
   func respond(status: Int, fields: HTTPFields, isEnd: Bool)
@@ -22,6 +24,11 @@ package protocol HTTPExchange: AnyObject {
   func reset(_ reason: HTTPResetReason)
   /// Opens the peer's window again by what was received so far and not yet credited. Not called: the peer waits.
   func creditReceivedBytes()
+}
+
+extension HTTPExchange {
+  /// Transports without TLS.
+  package var tlsPeer: TLSPeer? { nil }
 }
 
 /// Why an exchange is cut; each HTTP version has its own code for it.

@@ -1,5 +1,7 @@
 // espd check-config: the effective settings, secrets masked.
 import ArgumentParser
+import Foundation
+import TLS
 
 struct CheckConfig: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -9,7 +11,13 @@ struct CheckConfig: AsyncParsableCommand {
 
   func run() async throws {
     do {
-      for setting in try await options.load().description { print("\(setting.name) = \(setting.value)") }
+      let settings = try await options.load()
+      if let tls = settings.tls {
+        for warning in try TLSContext(tls.files, protocols: TLSSettings.protocols).warnings {
+          FileHandle.standardError.write(Data("espd: warning: \(warning)\n".utf8))
+        }
+      }
+      for setting in settings.description { print("\(setting.name) = \(setting.value)") }
     } catch {
       Espd.fail(error)
     }

@@ -6,7 +6,8 @@ import UnixSignals
 
 struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Runs the server; SIGTERM or SIGINT drains it, a second one ends it at once.")
+    abstract: "Runs the server; SIGTERM or SIGINT drains it, a second one ends it at once.",
+    discussion: "SIGHUP reads the certificate again.")
 
   @OptionGroup var options: SettingsOptions
 
@@ -17,10 +18,13 @@ struct Serve: AsyncParsableCommand {
       let settings = try await options.load()
       let logger = Espd.startLogging(settings)
       var signals = await UnixSignalsSequence(trapping: .sigterm, .sigint).makeAsyncIterator()
+      let hangups = await UnixSignalsSequence(trapping: .sighup)
       let server = try await Server.start(settings, logger: logger)
-      print("espd ready: listening on \(server.address)")
+      print("espd ready: listening on \(server.addresses)")
       fflush(nil)
+      let reloading = Task { for await _ in hangups { server.reload() } }
       _ = await signals.next()
+      reloading.cancel()
       let impatience = Task {
         var signals = await UnixSignalsSequence(trapping: .sigterm, .sigint).makeAsyncIterator()
         guard await signals.next() != nil else { return }

@@ -9,6 +9,7 @@ import Pipeline
 import PostgresStore
 import RPC
 import Services
+import TLS
 import Telemetry
 
 /// A running server.
@@ -23,24 +24,45 @@ struct Server {
   private let reader: ReadingReader
   private let group: MultiThreadedEventLoopGroup
   private let health: HealthStatuses
+  /// nil without TLS.
+  private let credentials: TLSCredentials?
   private let listener: HTTP2Server
 
-  var address: String { settings.address(port: listener.address.port ?? 0) }
+  /// Where clients reach it, for people and for scripts that look for `listening on <address>`.
+  var addresses: String {
+    let wanted = [settings.listen, settings.tls?.listen].compactMap(\.self)
+    let all = zip(wanted, listener.addresses).map { address, inUse in
+      var address = address
+      address.port = inUse.port ?? 0
+      return "\(address)"
+    }
+    return all.count == 1 ? all[0] : "\(all[0]) and TLS on \(all[1])"
+  }
 
   /// Starts everything in order; what has been started is stopped again when a later part fails.
   static func start(_ settings: Settings, logger: Logger) async throws -> Server {
+    // First: a wrong file is said at once.
+    let credentials = try settings.tls.map { tls in
+      try TLSCredentials(tls.files, protocols: TLSSettings.protocols, logger: logger)
+    }
+    if let tls = settings.tls, tls.files.clientAuthorities == nil, !tls.listen.isLoopback {
+      logger.warning("whoever can reach this address may send and read: tls_client_ca would ask for a certificate",
+                     metadata: ["address": "\(tls.listen)"])
+    }
     let database = try await Database.start(settings, logger: logger)
     do {
       try await Database.onOwnThread { _ = try Migrator(database.location, logger: logger).up() }
-      return try await Server(settings, database, logger)
+      return try await Server(settings, credentials, database, logger)
     } catch {
       await database.stop()
       throw error
     }
   }
 
-  private init(_ settings: Settings, _ database: Database, _ logger: Logger) async throws {
+  private init(_ settings: Settings, _ credentials: TLSCredentials?, _ database: Database,
+               _ logger: Logger) async throws {
     self.settings = settings
+    self.credentials = credentials
     self.logger = logger
     self.database = database
     let location = database.location
@@ -53,12 +75,13 @@ struct Server {
     let router = RPCRouter(
       telemetry.methods + HealthService(statuses: health).methods + ReflectionService().bothVersions)
     do {
-      listener = try await HTTP2Server(host: settings.host, port: settings.port, group: group, logger: logger) { loop in
+      let listeners = Self.listeners(settings, credentials, logger)
+      listener = try await HTTP2Server(listeners: listeners, group: group, logger: logger) { loop in
         RPCHandler(eventLoop: loop, router: router, statusFields: StatusFields(encodeDetails: StatusDetails.encode))
       }
     } catch {
       try await group.shutdownGracefully()
-      throw SettingsError("can't listen on \(settings.address(port: settings.port)): \(error)")
+      throw error
     }
     pipeline.start { ReadingWriter(location, logger: logger) }
     self.pipeline = pipeline
@@ -66,6 +89,21 @@ struct Server {
     self.group = group
     self.health = health
     health.setAll(.serving)
+  }
+
+  private static func listeners(_ settings: Settings, _ credentials: TLSCredentials?,
+                                _ logger: Logger) -> [HTTP2Listener] {
+    let plain = HTTP2Listener(host: settings.listen.host, port: settings.listen.port)
+    guard let tls = settings.tls, let credentials else { return [plain] }
+    return [plain, HTTP2Listener(host: tls.listen.host, port: tls.listen.port) { channel in
+      try channel.pipeline.syncOperations.addHandler(TLSHandler(credentials.current, logger: logger))
+    }]
+  }
+
+  /// Reads the certificate again, for connections that begin from now on; the others keep theirs.
+  func reload() {
+    guard let credentials else { return logger.notice("nothing to read again: TLS is off") }
+    credentials.reload()
   }
 
   /// NOT_SERVING, drain, write what was accepted, stop the database. Nothing acknowledged is lost, however it ends.

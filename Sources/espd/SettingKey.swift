@@ -14,7 +14,18 @@ struct SettingKey: Sendable {
 
   static let listen = SettingKey(
     name: "listen", defaultValue: "127.0.0.1:8095",
-    meaning: "address and port of gRPC; loopback only until authentication exists; port 0 = any free one")
+    meaning: "address and port of gRPC without TLS; loopback only; port 0 = any free one")
+  static let tlsListen = SettingKey(
+    name: "tls_listen", defaultValue: nil,
+    meaning: "address and port of gRPC with TLS, besides the other; any address, 0.0.0.0 = all; unset = no TLS")
+  static let tlsCert = SettingKey(
+    name: "tls_cert", defaultValue: nil,
+    meaning: "PEM file with the server's certificate and those that lead to its authority; read again on SIGHUP")
+  static let tlsKey = SettingKey(
+    name: "tls_key", defaultValue: nil, meaning: "PEM file with the certificate's key, mode 0640 or less")
+  static let tlsClientCA = SettingKey(
+    name: "tls_client_ca", defaultValue: nil,
+    meaning: "PEM file with authorities; set = a client must show a certificate of theirs (mutual TLS)")
   static let dataDir = SettingKey(
     name: "data_dir", defaultValue: "./data", meaning: "folder of the embedded database and of generated secrets")
   static let databaseURL = SettingKey(
@@ -34,13 +45,14 @@ struct SettingKey: Sendable {
     name: "event_loops", defaultValue: nil, meaning: "threads that serve connections; unset = one a core")
 
   static let all = [
-    listen, dataDir, databaseURL, logLevel, logFormat, maxReadingAgeDays, drainTimeoutSeconds, eventLoops,
+    listen, tlsListen, tlsCert, tlsKey, tlsClientCA, dataDir, databaseURL, logLevel, logFormat, maxReadingAgeDays,
+    drainTimeoutSeconds, eventLoops,
   ]
 
   /// Settings of the contract whose feature has not been built yet: setting one is not an error, but it is said that it
   /// has no effect.
   static let reserved: Set<String> = [
-    "tls_listen", "tls_cert", "tls_key", "tls_client_ca", "redis_url", "jwt_secret", "admin_password", "range_policy",
+    "redis_url", "jwt_secret", "admin_password", "range_policy",
   ]
 
   /// The known name that is nearest to a misspelt one, by edit distance.

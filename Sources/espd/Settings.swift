@@ -3,11 +3,13 @@ import Configuration
 import Foundation
 import Logging
 import SystemPackage
+import TLS
 
 /// What espd runs with.
 struct Settings: Sendable {
-  var host: String
-  var port: Int
+  var listen: ListenAddress
+  /// nil: no TLS.
+  var tls: TLSSettings?
   var dataDirectory: String
   /// Secret: may hold a password. nil = the embedded database.
   var databaseURL: String?
@@ -72,7 +74,12 @@ struct Settings: Sendable {
       }
       return number
     }
-    (host, port) = try Self.address(text(.listen) ?? "")
+    listen = try ListenAddress(text(.listen) ?? "", .listen)
+    guard listen.isLoopback else {
+      throw SettingsError("listen is \(listen); only loopback addresses (127.0.0.1, ::1, localhost) are allowed "
+        + "without TLS; use tls_listen for others")
+    }
+    tls = try TLSSettings(text)
     dataDirectory = URL(fileURLWithPath: text(.dataDir) ?? "").standardizedFileURL.path
     databaseURL = text(.databaseURL)
     guard let level = Logger.Level(rawValue: text(.logLevel) ?? "") else {
@@ -91,31 +98,14 @@ struct Settings: Sendable {
     self.withoutEffect = withoutEffect
   }
 
-  /// Splits `host:port` or `[::1]:port` and refuses whatever is not loopback: nobody is authenticated yet.
-  private static func address(_ text: String) throws -> (host: String, port: Int) {
-    guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
-      throw SettingsError("listen is \(text); host:port is needed, for example 127.0.0.1:8095")
-    }
-    let host = text[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
-    // Plain numbers only: a name that begins with 127 may be anybody's, and 0127 is read as octal.
-    let octets = host.split(separator: ".", omittingEmptySubsequences: false).map { part in
-      UInt8(part).flatMap { String($0) == part ? $0 : nil }
-    }
-    let isIPv4Loopback = octets.count == 4 && octets.first == 127 && !octets.contains(nil)
-    guard isIPv4Loopback || host == "::1" || host == "localhost" else {
-      throw SettingsError("listen is \(text); only loopback addresses (127.0.0.1, ::1, localhost) are allowed until "
-        + "authentication is on")
-    }
-    return (host, Int(port))
-  }
-
-  /// `host:port` as it is written, an IPv6 address in brackets.
-  func address(port: Int) -> String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-
   /// Each setting with its value, secrets masked.
   var description: [(name: String, value: String)] {
     [
-      (SettingKey.listen.name, address(port: port)),
+      (SettingKey.listen.name, "\(listen)"),
+      (SettingKey.tlsListen.name, tls.map { "\($0.listen)" } ?? ""),
+      (SettingKey.tlsCert.name, tls?.files.certificate ?? ""),
+      (SettingKey.tlsKey.name, tls?.files.key ?? ""),
+      (SettingKey.tlsClientCA.name, tls?.files.clientAuthorities ?? ""),
       (SettingKey.dataDir.name, dataDirectory),
       (SettingKey.databaseURL.name, databaseURL == nil ? "" : "***"),
       (SettingKey.logLevel.name, logLevel.rawValue),

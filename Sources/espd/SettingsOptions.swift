@@ -8,6 +8,10 @@ struct SettingsOptions: ParsableArguments {
   var config: String?
 
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.listen.meaning)) var listen: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.tlsListen.meaning)) var tlsListen: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.tlsCert.meaning)) var tlsCert: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.tlsKey.meaning)) var tlsKey: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.tlsClientCA.meaning)) var tlsClientCA: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.dataDir.meaning)) var dataDir: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.databaseURL.meaning)) var databaseURL: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.logLevel.meaning)) var logLevel: String?
@@ -18,9 +22,9 @@ struct SettingsOptions: ParsableArguments {
 
   func load() async throws -> Settings {
     let flags: [(SettingKey, String?)] = [
-      (.listen, listen), (.dataDir, dataDir), (.databaseURL, databaseURL), (.logLevel, logLevel),
-      (.logFormat, logFormat), (.maxReadingAgeDays, maxReadingAgeDays), (.drainTimeoutSeconds, drainTimeoutSeconds),
-      (.eventLoops, eventLoops),
+      (.listen, listen), (.tlsListen, tlsListen), (.tlsCert, tlsCert), (.tlsKey, tlsKey), (.tlsClientCA, tlsClientCA),
+      (.dataDir, dataDir), (.databaseURL, databaseURL), (.logLevel, logLevel), (.logFormat, logFormat),
+      (.maxReadingAgeDays, maxReadingAgeDays), (.drainTimeoutSeconds, drainTimeoutSeconds), (.eventLoops, eventLoops),
     ]
     var given: [String: String] = [:]
     for (key, value) in flags { given[key.name] = value }

@@ -105,6 +105,10 @@ class Espd:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def tls_target(self) -> str | None:
+        return self.settings.get("ESP_TLS_LISTEN")
+
+    @property
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
@@ -132,7 +136,8 @@ class Espd:
             piece = os.read(self.process.stdout.fileno(), 4096)
             assert piece, f"espd ended with {self.process.wait(10)} before it was ready:\n{self.log_tail()}"
             output += piece
-        assert output.decode() == f"espd ready: listening on {self.target}\n"
+        tls = f" and TLS on {self.tls_target}" if self.tls_target else ""
+        assert output.decode() == f"espd ready: listening on {self.target}{tls}\n"
 
     def terminate(self) -> None:
         """SIGTERM; returns at once."""

@@ -41,7 +41,7 @@ extension ModuleTable {
 
       "HTTP2": Module(line: 2, modules: ["CNghttp2", "HTTPCore", "Status"], others: nio.union(loops)),
       "HTTP1": Module(line: 2, modules: ["HTTPCore", "Status"], others: nio.union(loops).union(["NIOHTTP1"])),
-      "TLS": Module(line: 2, modules: ["COpenSSL", "Status"], others: nio.union(loops).union(["Foundation"])),
+      "TLS": Module(line: 2, modules: ["COpenSSL", "HTTPCore"], others: nio.union(loops)),
       "RPC": Module(line: 2, modules: ["CZlib", "HTTPCore", "Status"], others: nio.union(loops)),
       "Protobuf": Module(line: 2, modules: ["CMessageTypes", "CProtobufC", "Status"], others: ["Synchronization"]),
       "PostgresStore": Module(line: 2, modules: ["CLibpq", "Status", "Telemetry"], others: blocking),

@@ -1,0 +1,29 @@
+// The settings of the TLS listener, which come together or not at all.
+import TLS
+
+/// Where TLS is spoken, and with which files.
+struct TLSSettings: Sendable {
+  /// HTTP/2 only, until there is HTTP/1.1 to offer.
+  static let protocols = ["h2"]
+
+  var listen: ListenAddress
+  var files: TLSFiles
+
+  /// - Parameter text: gives a setting's value.
+  /// - Returns: nil without `tls_listen`.
+  /// - Throws: `SettingsError` when one of the settings is missing for the others.
+  init?(_ text: (SettingKey) -> String?) throws {
+    guard let listen = text(.tlsListen) else {
+      for key in [SettingKey.tlsCert, .tlsKey, .tlsClientCA] where text(key) != nil {
+        throw SettingsError("\(key.name) is set and tls_listen is not: say where TLS is to be spoken, for example "
+          + "0.0.0.0:8443")
+      }
+      return nil
+    }
+    self.listen = try ListenAddress(listen, .tlsListen)
+    guard let certificate = text(.tlsCert), let key = text(.tlsKey) else {
+      throw SettingsError("tls_listen is \(listen); tls_cert and tls_key are needed with it")
+    }
+    files = TLSFiles(certificate: certificate, key: key, clientAuthorities: text(.tlsClientCA))
+  }
+}
