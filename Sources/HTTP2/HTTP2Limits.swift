@@ -18,9 +18,10 @@ package struct HTTP2Limits: Sendable {
   /// CVE-2023-44487): GOAWAY, whose code nghttp2 makes INTERNAL_ERROR.
   static let streamResetBurst: UInt64 = 10_000
   static let streamResetsPerSecond: UInt64 = 1000
-  /// Exchanges of a connection that are being answered at once, streams included: enough for a gateway's calls, and one
-  /// client must not fill the server. Beyond: REFUSED_STREAM, which says that nothing was done and clients may repeat.
-  package var maximumRunningExchanges = 128
+  /// Exchanges of a connection that are being answered at once, streams included. As many as are announced: a client
+  /// that keeps to the announced number must never meet it, for gRPC clients repeat a refused call once and then fail
+  /// it (DECISIONS.md). Beyond: REFUSED_STREAM, which says that nothing was done.
+  package var maximumRunningExchanges = 1000
   /// Connections of the server, each some 40 KiB. Beyond: GOAWAY ENHANCE_YOUR_CALM "too_many_connections".
   package var maximumConnections = 10_000
 
@@ -33,8 +34,9 @@ package struct HTTP2Limits: Sendable {
   /// How long its answer, or anything else, may take. Beyond: cut.
   package var keepaliveTimeout = Duration.seconds(20)
   /// PINGs of a client that come quicker, with no DATA or HEADERS between, are strikes. gRPC's own five minutes would
-  /// cut gateways that watch a bad line; a ping each ten seconds costs nothing.
-  package var minimumPingInterval = Duration.seconds(10)
+  /// cut gateways that watch a bad line; the usual setting of such clients is ten seconds, which jitter must not turn
+  /// into strikes.
+  package var minimumPingInterval = Duration.seconds(5)
   /// Strikes that a client has free, as gRPC's servers give. Beyond: GOAWAY ENHANCE_YOUR_CALM "too_many_pings".
   package var maximumPingStrikes = 2
   /// Without a stream for so long a connection is asked to go. A gateway that reports each quarter of an hour keeps it.

@@ -11,7 +11,9 @@ import subprocess
 
 import pytest
 
+from espclient.channel import open_channel
 from espclient.protocol import telemetry_pb2 as pb
+from espclient.protocol import telemetry_pb2_grpc
 
 from espd_process import Espd, make_folder
 from ingest_stream import make_batch
@@ -56,3 +58,13 @@ def test_a_thousand_connections_are_served(shared: Espd):
     files = shared.file_count
     h2load(shared, CHECK, b"", 5000, clients=1000, streams=5)
     assert shared.file_count < files + 1000
+
+
+def test_900_calls_at_once_on_one_connection_all_succeed(shared: Espd, name: str):
+    """Fewer than the streams that are announced: grpcio must not see one refused."""
+    with open_channel(shared.target) as channel:
+        ingest = telemetry_pb2_grpc.TelemetryServiceStub(channel).Ingest
+        for number in range(3):
+            calls = [ingest.future(pb.IngestRequest(readings=make_batch(name, number + 1).readings), timeout=60)
+                     for _ in range(900)]
+            assert all(call.result().result.stored == 3 for call in calls)
