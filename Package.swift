@@ -37,7 +37,8 @@ let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swi
 let package = Package(
   name: "alkhorayef-esp",
   products: [
-    .executable(name: "espd", targets: ["espd"])
+    .executable(name: "espd", targets: ["espd"]),
+    .executable(name: "grpc-interop-server", targets: ["InteropServer"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -53,7 +54,9 @@ let package = Package(
     library("CProtobufC", apt: "libprotobuf-c-dev"),
     library("CLibpq", apt: "libpq-dev"),
     library("COpenSSL", apt: "libssl-dev"),
-    .target(name: "CContracts", dependencies: ["CProtobufC"]),
+    library("CZlib", apt: "zlib1g-dev"),
+    .target(name: "CMessageTypes", dependencies: ["CProtobufC"]),
+    .target(name: "CContracts", dependencies: ["CMessageTypes", "CProtobufC"]),
 
     // 1: values and pure functions.
     module("Status"),
@@ -63,20 +66,23 @@ let package = Package(
     // 2: one protocol or one C library each.
     module("HTTP2", ["CNghttp2", "HTTPCore", nioCore, nioPosix, logging]),
     module("TLS", ["COpenSSL", "HTTPCore", nioCore, logging]),
-    module("RPC", ["HTTPCore", "Status", nioCore]),
-    module("Protobuf", ["CProtobufC", "CContracts", "Status"]),
+    module("RPC", ["CZlib", "HTTPCore", "Status", nioCore]),
+    module("Protobuf", ["CMessageTypes", "CProtobufC", "Status"]),
     module("PostgresStore", ["CLibpq", "Status", "Telemetry", logging], resources: [.embedInCode("Migrations")]),
 
-    // 3: the contract as Swift, and the way of a batch.
-    module("Contracts", ["Protobuf", "HTTPCore", "RPC", "Status", "Telemetry"]),
+    // 3: methods on decoded messages, and the way of a batch.
+    module("RPCMessages", ["Protobuf", "RPC", "Status"]),
     module("Pipeline", ["PostgresStore", "Status", "Telemetry", logging]),
 
-    // 4: what each RPC does.
+    // 4: the contract as Swift.
+    module("Contracts", ["CContracts", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry"]),
+
+    // 5: what each RPC does.
     module("Services", [
-      "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Status", "Telemetry", nioCore,
+      "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry", nioCore,
     ]),
 
-    // 5: wiring.
+    // 6: wiring.
     .executableTarget(
       name: "espd",
       dependencies: [
@@ -84,6 +90,15 @@ let package = Package(
         configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
+
+    // The gRPC interop tests' server: our RPC layer without telemetry.
+    .target(name: "CInterop", dependencies: ["CMessageTypes", "CProtobufC"], path: "interop/Sources/CInterop"),
+    module("InteropService", ["CInterop", "HTTPCore", "Protobuf", "RPC", "RPCMessages", "Status"],
+           path: "interop/Sources/InteropService"),
+    .executableTarget(
+      name: "InteropServer",
+      dependencies: ["HTTP2", "InteropService", "RPC", arguments, logging, nioCore, nioPosix, unixSignals],
+      path: "interop/Sources/InteropServer", swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),
     // Doubles of the ports that tests replace.

@@ -22,11 +22,16 @@ final class HTTP2Handler: ChannelInboundHandler {
   private var isFlushScheduled = false
   private var isDraining = false
   private var hasSentGoAway = false
+  private var watch: ConnectionWatch
+  /// The server has all the connections it takes: this one hears so and is closed.
+  private let isRefused: Bool
 
-  init(limits: HTTP2Limits, handler: any HTTPHandler, logger: Logger) {
+  init(limits: HTTP2Limits, handler: any HTTPHandler, logger: Logger, isRefused: Bool) {
     self.limits = limits
     self.handler = handler
     self.logger = logger
+    self.isRefused = isRefused
+    watch = ConnectionWatch(limits: limits, now: .now, jitter: .random(in: -1...1))
   }
 
   func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -41,6 +46,7 @@ final class HTTP2Handler: ChannelInboundHandler {
     let session = HTTP2Session(limits: limits, peer: context.remoteAddress?.description ?? "unknown", tlsPeer: tlsPeer)
     session.onOutput = { [unowned self] in scheduleFlush() }
     self.session = session
+    if isRefused { return calm("too_many_connections") }
     flush()
   }
 
@@ -57,6 +63,7 @@ final class HTTP2Handler: ChannelInboundHandler {
       return
     }
     tellNews()
+    takeNotes(of: session)
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
@@ -95,6 +102,41 @@ final class HTTP2Handler: ChannelInboundHandler {
   }
 
   func close() { context?.close(promise: nil) }
+
+  /// Each `HTTP2Limits.watchInterval`.
+  func check(at now: ContinuousClock.Instant) {
+    guard let session else { return }
+    switch watch.check(at: now, openStreams: session.live.count) {
+    case .ping: session.submitKeepalivePing()
+    case .drain:
+      for stream in session.live { stream.delegate?.connectionIsDraining() }
+      drain()
+    case .cut(let reason):
+      logger.debug("HTTP/2 connection cut", metadata: ["peer": "\(session.peer)", "reason": "\(reason)"])
+      close()
+    case nil: break
+    }
+  }
+
+  /// What a read brought that is about the connection, not about its streams.
+  private func takeNotes(of session: HTTP2Session) {
+    watch.received()
+    if session.hasReceivedSettings { watch.greeted() }
+    guard session.receivedPings > 0 else { return }
+    if session.hasExchanged { watch.exchanged() }
+    session.hasExchanged = false
+    let now = ContinuousClock.now
+    var areWelcome = true
+    for _ in 0..<session.receivedPings where !watch.receivedPing(at: now) { areWelcome = false }
+    session.receivedPings = 0
+    if !areWelcome { calm("too_many_pings") }
+  }
+
+  private func calm(_ reason: StaticString) {
+    session?.submitCalm(reason)
+    flush()
+    close()
+  }
 
   // MARK: News
 
@@ -141,7 +183,9 @@ final class HTTP2Handler: ChannelInboundHandler {
     guard !stream.isHeaderListTooLarge else {
       return stream.respond(status: 431, fields: HTTPFields(), isEnd: true)
     }
+    guard session?.runningCount ?? 0 < limits.maximumRunningExchanges else { return stream.reset(.refused) }
     stream.delegate = handler.accept(stream)
+    if stream.delegate != nil { stream.startRunning() }
   }
 
   // MARK: Output

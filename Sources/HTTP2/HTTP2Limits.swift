@@ -18,6 +18,31 @@ package struct HTTP2Limits: Sendable {
   /// CVE-2023-44487): GOAWAY, whose code nghttp2 makes INTERNAL_ERROR.
   static let streamResetBurst: UInt64 = 10_000
   static let streamResetsPerSecond: UInt64 = 1000
+  /// Exchanges of a connection that are being answered at once, streams included: enough for a gateway's calls, and one
+  /// client must not fill the server. Beyond: REFUSED_STREAM, which says that nothing was done and clients may repeat.
+  package var maximumRunningExchanges = 128
+  /// Connections of the server, each some 40 KiB. Beyond: GOAWAY ENHANCE_YOUR_CALM "too_many_connections".
+  package var maximumConnections = 10_000
+
+  /// How often each connection is looked at; the times below are kept to this.
+  package var watchInterval = Duration.seconds(1)
+  /// From the connection to the client's SETTINGS. Slower than any line we know. Beyond: cut.
+  package var handshakeTimeout = Duration.seconds(10)
+  /// After so long a silence the client is sent a PING: a line that died without a word holds a producer's stream.
+  package var keepaliveInterval = Duration.seconds(60)
+  /// How long its answer, or anything else, may take. Beyond: cut.
+  package var keepaliveTimeout = Duration.seconds(20)
+  /// PINGs of a client that come quicker, with no DATA or HEADERS between, are strikes. gRPC's own five minutes would
+  /// cut gateways that watch a bad line; a ping each ten seconds costs nothing.
+  package var minimumPingInterval = Duration.seconds(10)
+  /// Strikes that a client has free, as gRPC's servers give. Beyond: GOAWAY ENHANCE_YOUR_CALM "too_many_pings".
+  package var maximumPingStrikes = 2
+  /// Without a stream for so long a connection is asked to go. A gateway that reports each quarter of an hour keeps it.
+  package var idleTimeout = Duration.seconds(30 * 60)
+  /// After so long a connection is asked to go, so that clients spread again over servers. nil = never: there is one.
+  package var maximumConnectionAge: Duration?
+  /// What streams have to end after that. Beyond: cut.
+  package var drainGrace = Duration.seconds(30)
 
   package init() {}
 }

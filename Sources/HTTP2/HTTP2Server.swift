@@ -3,6 +3,7 @@ package import HTTPCore
 package import Logging
 package import NIOCore
 internal import NIOPosix
+internal import Synchronization
 
 /// A server of HTTP/2 on one or more addresses, with or without encryption.
 package actor HTTP2Server {
@@ -31,9 +32,10 @@ package actor HTTP2Server {
                logger: Logger, makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
     precondition(!listeners.isEmpty, "a server listens somewhere")
     self.group = group
+    let total = ConnectionCount()
     var connections: [ObjectIdentifier: LoopConnections] = [:]
     for loop in group.makeIterator() {
-      connections[ObjectIdentifier(loop)] = LoopConnections(loop: loop, limits: limits, logger: logger,
+      connections[ObjectIdentifier(loop)] = LoopConnections(loop: loop, limits: limits, logger: logger, total: total,
                                                             makeHandler: makeHandler)
     }
     self.connections = connections
@@ -103,29 +105,53 @@ private final class LoopConnections: Sendable {
     var handler: any HTTPHandler
     var open: [ObjectIdentifier: HTTP2Handler] = [:]
     var isDraining = false
+    /// Runs while there are connections.
+    var watch: RepeatedTask?
   }
 
   private let loop: any EventLoop
   private let limits: HTTP2Limits
   private let logger: Logger
+  private let total: ConnectionCount
   private let state: NIOLoopBoundBox<State>
 
-  init(loop: any EventLoop, limits: HTTP2Limits, logger: Logger,
+  init(loop: any EventLoop, limits: HTTP2Limits, logger: Logger, total: ConnectionCount,
        makeHandler: @Sendable (any EventLoop) -> any HTTPHandler) {
     self.loop = loop
     self.limits = limits
     self.logger = logger
+    self.total = total
     state = NIOLoopBoundBox.makeBoxSendingValue(State(handler: makeHandler(loop)), eventLoop: loop)
   }
 
   func add(_ channel: any Channel) throws {
     // Accepted just as the drain began: nobody will tell it to go.
     guard !state.value.isDraining else { return channel.close(promise: nil) }
-    let handler = HTTP2Handler(limits: limits, handler: state.value.handler, logger: logger)
+    let isRefused = total.number.add(1, ordering: .relaxed).newValue > limits.maximumConnections
+    let handler = HTTP2Handler(limits: limits, handler: state.value.handler, logger: logger, isRefused: isRefused)
     let id = ObjectIdentifier(handler)
     state.value.open[id] = handler
-    channel.closeFuture.whenComplete { [self] _ in state.value.open[id] = nil }
+    channel.closeFuture.whenComplete { [self] _ in
+      total.number.subtract(1, ordering: .relaxed)
+      state.value.open[id] = nil
+      if state.value.open.isEmpty { stopWatch() }
+    }
+    if state.value.watch == nil { startWatch() }
     try channel.pipeline.syncOperations.addHandler(handler)
+  }
+
+  private func startWatch() {
+    let interval = TimeAmount.milliseconds(Int64(limits.watchInterval / .milliseconds(1)))
+    state.value.watch = loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in
+      let now = ContinuousClock.now
+      // A connection that is cut leaves the table meanwhile.
+      for handler in Array(state.value.open.values) { handler.check(at: now) }
+    }
+  }
+
+  private func stopWatch() {
+    state.value.watch?.cancel()
+    state.value.watch = nil
   }
 
   func drain() {
@@ -142,4 +168,9 @@ private final class LoopConnections: Sendable {
     // A loop that has shut down has no connections.
     (try? await loop.submit { [self] in state.value.open.count }.get()) ?? 0
   }
+}
+
+/// The connections of all loops.
+private final class ConnectionCount: Sendable {
+  let number = Atomic(0)
 }

@@ -84,12 +84,18 @@ private func onFrame(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame
   guard let frame = unsafe frame, let session = unsafe session(userData) else { return 0 }
   let type = unsafe UInt32(frame.pointee.hd.type)
   let flags = unsafe UInt32(frame.pointee.hd.flags)
-  if type == NGHTTP2_PING.rawValue, flags & NGHTTP2_FLAG_ACK.rawValue != 0 {
-    session.isDrainAcknowledged = true
+  if type == NGHTTP2_PING.rawValue {
+    if flags & NGHTTP2_FLAG_ACK.rawValue == 0 {
+      session.receivedPings += 1
+    } else if unsafe frame.pointee.ping.opaque_data.0 == HTTP2Session.drainPingByte {
+      session.isDrainAcknowledged = true
+    }
     return 0
   }
+  if type == NGHTTP2_SETTINGS.rawValue { session.hasReceivedSettings = true }
   guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
         let stream = unsafe stream(raw, frame.pointee.hd.stream_id) else { return 0 }
+  session.hasExchanged = true
   if type == NGHTTP2_HEADERS.rawValue, unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
     session.touch(stream, .head)
   }
@@ -106,6 +112,7 @@ private func onFrameSent(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_f
                          _ userData: UnsafeMutableRawPointer?) -> Int32 {
   guard let frame = unsafe frame, let session = unsafe session(userData) else { return 0 }
   let type = unsafe UInt32(frame.pointee.hd.type)
+  if type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue { session.hasExchanged = true }
   if type == NGHTTP2_GOAWAY.rawValue {
     session.sentGoAway()
   } else if type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,

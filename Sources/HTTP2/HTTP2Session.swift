@@ -25,6 +25,17 @@ struct HTTP2SessionError: Error {
   private(set) var live: [HTTP2Stream] = []
   /// The answer to our drain PING came: the client has seen the shutdown notice.
   var isDrainAcknowledged = false
+  /// PINGs of the peer; the connection takes and clears them, as it does the two notes behind.
+  var receivedPings = 0
+  /// The peer's first SETTINGS have come.
+  var hasReceivedSettings = false
+  /// DATA or HEADERS went or came.
+  var hasExchanged = false
+  /// Exchanges that a delegate is answering.
+  var runningCount = 0
+  /// The first byte of the PING of a drain, and of the one that asks whether the peer is there.
+  static let drainPingByte: UInt8 = 0
+  static let keepalivePingByte: UInt8 = 1
   /// The shutdown notice is queued; its PING follows when it has been sent.
   private var awaitsDrainPing = false
 
@@ -104,6 +115,7 @@ struct HTTP2SessionError: Error {
       live[stream.liveIndex] = last
       last.liveIndex = stream.liveIndex
     }
+    stream.stopRunning()
     stream.recycle()
     if spare.count < Self.maximumSpareStreams { spare.append(stream) }
   }
@@ -140,6 +152,7 @@ struct HTTP2SessionError: Error {
     switch reason {
     case .cancelled: submitReset(stream, NGHTTP2_CANCEL)
     case .internalError: submitReset(stream, NGHTTP2_INTERNAL_ERROR)
+    case .refused: submitReset(stream, NGHTTP2_REFUSED_STREAM)
     }
   }
 
@@ -172,7 +185,25 @@ struct HTTP2SessionError: Error {
   func sentGoAway() {
     guard awaitsDrainPing else { return }
     awaitsDrainPing = false
-    _ = unsafe nghttp2_submit_ping(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
+    submitPing(Self.drainPingByte)
+  }
+
+  /// Asks whether the peer is there; whatever it sends is an answer.
+  func submitKeepalivePing() {
+    submitPing(Self.keepalivePingByte)
+    onOutput()
+  }
+
+  private func submitPing(_ byte: UInt8) {
+    let data: [UInt8] = [byte, 0, 0, 0, 0, 0, 0, 0]
+    _ = unsafe nghttp2_submit_ping(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), data)
+  }
+
+  /// GOAWAY ENHANCE_YOUR_CALM with words that gRPC clients know; the caller sends it and closes.
+  func submitCalm(_ reason: StaticString) {
+    let last = unsafe nghttp2_session_get_last_proc_stream_id(raw)
+    _ = unsafe nghttp2_submit_goaway(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, NGHTTP2_ENHANCE_YOUR_CALM.rawValue,
+                                     reason.utf8Start, reason.utf8CodeUnitCount)
   }
 
   /// Second step: no stream above the last one processed will be served.

@@ -35,6 +35,8 @@ final class HTTP2Stream: HTTPExchange {
   var trailers: HTTPFields?
   /// nghttp2 asked for data when there was none; it must be woken.
   var isDeferred = false
+  /// Its delegate is answering; counted in `HTTP2Session.runningCount`.
+  private var isRunning = false
   /// The peer, or our own reset, has ended the stream: nothing more can be sent.
   var isClosed = false
 
@@ -60,6 +62,18 @@ final class HTTP2Stream: HTTPExchange {
     isClosed = false
   }
 
+  func startRunning() {
+    guard !isFinished, !isClosed, !isRunning else { return }
+    isRunning = true
+    session.runningCount += 1
+  }
+
+  func stopRunning() {
+    guard isRunning else { return }
+    isRunning = false
+    session.runningCount -= 1
+  }
+
   // MARK: HTTPExchange
 
   var bufferedByteCount: Int { outbound.count - outboundStart }
@@ -71,6 +85,7 @@ final class HTTP2Stream: HTTPExchange {
     precondition(!hasResponded, "a response has one head")
     hasResponded = true
     isFinished = isEnd
+    if isEnd { stopRunning() }
     session.submitResponse(self, status: status, fields: fields, isEnd: isEnd)
   }
 
@@ -86,6 +101,7 @@ final class HTTP2Stream: HTTPExchange {
     precondition(hasResponded && !isFinished, "a response ends once")
     self.trailers = trailers
     isFinished = true
+    stopRunning()
     wake()
   }
 

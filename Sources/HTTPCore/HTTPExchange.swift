@@ -35,6 +35,8 @@ extension HTTPExchange {
 package enum HTTPResetReason: Sendable {
   case cancelled
   case internalError
+  /// Nothing was done: the client may repeat it.
+  case refused
 }
 
 /// What answers an exchange. All calls come on the connection's event loop.
@@ -47,6 +49,8 @@ package protocol HTTPExchangeDelegate: AnyObject {
   func exchangeClosed()
   /// What was written has left; there is room for more.
   func exchangeDrained()
+  /// The connection is going away: a long exchange is to say so in its own words and end soon.
+  func connectionIsDraining()
 }
 
 /// Answers exchanges; one instance an event loop, used only there.

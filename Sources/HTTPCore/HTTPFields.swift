@@ -43,6 +43,8 @@ package struct HTTPFields: Sendable, Equatable {
                          valueByteCount: Int32(value.utf8.count)))
   }
 
+  package mutating func append(contentsOf other: HTTPFields) { other.forEach { append(name: $0, value: $1) } }
+
   package mutating func removeAll(keepingCapacity: Bool) {
     bytes.removeAll(keepingCapacity: keepingCapacity)
     entries.removeAll(keepingCapacity: keepingCapacity)

@@ -1,5 +1,5 @@
 // FENCE for libprotobuf-c: the description of a message type.
-import CContracts
+import CMessageTypes
 import CProtobufC
 
 /// libprotobuf-c's descriptor of one generated message.
@@ -9,20 +9,11 @@ import CProtobufC
 
   /// The message of that full name. Only generated code asks, so a name that does not exist is our bug.
   package init(_ name: String) {
-    for index in 0..<esp_message_type_count {
-      let candidate = unsafe esp_message_type_at(index)!
-      if unsafe String(cString: candidate.pointee.name) == name {
-        unsafe descriptor = candidate
-        return
-      }
+    guard let found = unsafe message_type_named(name) else {
+      preconditionFailure("no message \(name) in this program: run proto/generate.sh")
     }
-    preconditionFailure("no message \(name) in CContracts: run proto/generate.sh")
+    unsafe descriptor = found
   }
 
   package var name: String { unsafe String(cString: descriptor.pointee.name) }
-}
-
-/// The FileDescriptorSet of proto/ as protoc wrote it, with our method and field options.
-package func embeddedDescriptorSet() -> [UInt8] {
-  unsafe [UInt8](UnsafeBufferPointer(start: esp_descriptor_set_bytes(), count: esp_descriptor_set_length))
 }

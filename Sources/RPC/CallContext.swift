@@ -1,4 +1,4 @@
-// What a method may know about its call besides the message.
+// What a method may know about its call besides the message, and say besides its response.
 package import HTTPCore
 
 /// Metadata, peer and deadline of a call.
@@ -11,11 +11,26 @@ package struct CallContext: Sendable {
   package let peer: String
   /// When the client stops waiting; nil = never.
   package let deadline: ContinuousClock.Instant?
+  /// Whether the request message came compressed; of a stream see `RequestStream.AsyncIterator`.
+  package let isMessageCompressed: Bool
+  private let call: RPCCall
 
-  package init(method: String, metadata: HTTPFields, peer: String, deadline: ContinuousClock.Instant?) {
+  init(method: String, metadata: HTTPFields, peer: String, deadline: ContinuousClock.Instant?,
+       isMessageCompressed: Bool, call: RPCCall) {
     self.method = method
     self.metadata = metadata
     self.peer = peer
     self.deadline = deadline
+    self.isMessageCompressed = isMessageCompressed
+    self.call = call
   }
+
+  /// `RPCCall.addInitialMetadata`. Like the others here for the task of the method, which runs on the call's loop.
+  package func addInitialMetadata(_ fields: HTTPFields) { call.addInitialMetadata(fields) }
+
+  /// `RPCCall.addTrailingMetadata`.
+  package func addTrailingMetadata(_ fields: HTTPFields) { call.addTrailingMetadata(fields) }
+
+  /// `RPCCall.compressMessages`.
+  package func compressMessages() { call.compressMessages() }
 }

@@ -11,8 +11,8 @@ package enum MessageFrame {
     case message(Range<Int>)
     /// The prefix announces more than the limit: known before the message itself has come.
     case tooLarge(byteCount: Int)
-    /// The compressed flag is set although no encoding was agreed on.
-    case compressed
+    /// The same, of a message that is compressed in the call's encoding.
+    case compressedMessage(Range<Int>)
     /// The flag is neither 0 nor 1: this is no gRPC message.
     case invalidFlag(UInt8)
   }
@@ -20,21 +20,19 @@ package enum MessageFrame {
   /// What the bytes begin with.
   package static func first(in bytes: Span<UInt8>, maximumMessageBytes: Int) -> Outcome {
     guard bytes.count >= prefixByteCount else { return .incomplete(missing: prefixByteCount - bytes.count) }
-    switch bytes[0] {
-    case 0: break
-    case 1: return .compressed
-    default: return .invalidFlag(bytes[0])
-    }
+    guard bytes[0] <= 1 else { return .invalidFlag(bytes[0]) }
     let byteCount = Int(bytes[1]) << 24 | Int(bytes[2]) << 16 | Int(bytes[3]) << 8 | Int(bytes[4])
     guard byteCount <= maximumMessageBytes else { return .tooLarge(byteCount: byteCount) }
     let end = prefixByteCount + byteCount
-    return bytes.count < end ? .incomplete(missing: end - bytes.count) : .message(prefixByteCount..<end)
+    guard bytes.count >= end else { return .incomplete(missing: end - bytes.count) }
+    return bytes[0] == 0 ? .message(prefixByteCount..<end) : .compressedMessage(prefixByteCount..<end)
   }
 
   /// Appends a frame whose message `append` writes in place.
-  package static func append(to output: inout [UInt8], _ append: (inout [UInt8]) -> Void) {
+  package static func append(to output: inout [UInt8], isCompressed: Bool = false,
+                             _ append: (inout [UInt8]) -> Void) {
     let start = output.count
-    output.append(contentsOf: [0, 0, 0, 0, 0])
+    output.append(contentsOf: [isCompressed ? 1 : 0, 0, 0, 0, 0])
     append(&output)
     let byteCount = output.count - start - prefixByteCount
     precondition(byteCount <= UInt32.max, "a gRPC message has at most 4 GiB")

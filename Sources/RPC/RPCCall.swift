@@ -1,5 +1,5 @@
-// One call from its head to its status: unframes what comes in, frames what goes out, keeps the deadline.
-internal import HTTPCore
+// One call from its head to its status: frames what goes out, keeps the deadline (RPCCall+Receiving: what comes in).
+package import HTTPCore
 package import NIOCore
 package import Status
 
@@ -10,21 +10,30 @@ package final class RPCCall: @unchecked Sendable {
   package let method: RPCMethod
   package let eventLoop: any EventLoop
   package let executor: any TaskExecutor
-  private unowned let handler: RPCHandler
-  private var exchange: (any HTTPExchange)?
-  private var receiver: (any RPCMessageReceiver)?
-  private var onCancel: (() -> Void)?
+  unowned let handler: RPCHandler
+  private(set) var exchange: (any HTTPExchange)?
+  private(set) var receiver: (any RPCMessageReceiver)?
+  private(set) var onCancel: (() -> Void)?
   private var drainWaiter: CheckedContinuation<Void, Never>?
   private var deadline: ContinuousClock.Instant?
   private var deadlineTimer: Scheduled<Void>?
   private var hasResponded = false
-  private var isPaused = false
-  private var isDelivering = false
-  private var hasReceivedEnd = false
-  private var hasDeliveredEnd = false
+  private var initialMetadata = HTTPFields()
+  private var trailingMetadata = HTTPFields()
+  private var responseEncoding = MessageEncoding.identity
 
-  init(method: RPCMethod, exchange: any HTTPExchange, handler: RPCHandler) {
+  // The state of RPCCall+Receiving.
+  let requestEncoding: MessageEncoding
+  var isPaused = false
+  var isDelivering = false
+  var hasReceivedEnd = false
+  var hasDeliveredEnd = false
+  /// Whether the message that is being given came compressed.
+  package internal(set) var isMessageCompressed = false
+
+  init(method: RPCMethod, encoding: MessageEncoding, exchange: any HTTPExchange, handler: RPCHandler) {
     self.method = method
+    requestEncoding = encoding
     self.exchange = exchange
     self.handler = handler
     eventLoop = handler.eventLoop
@@ -42,16 +51,43 @@ package final class RPCCall: @unchecked Sendable {
 
   package var context: CallContext {
     CallContext(method: method.path, metadata: exchange?.head.fields ?? HTTPFields(), peer: exchange?.peer ?? "",
-                deadline: deadline)
+                deadline: deadline, isMessageCompressed: isMessageCompressed, call: self)
   }
 
   // MARK: Answering
 
+  /// Adds metadata to the head of the response. The first message, or the end, sends the head: metadata that comes
+  /// later is a mistake of the method.
+  package func addInitialMetadata(_ fields: HTTPFields) {
+    eventLoop.preconditionInEventLoop()
+    precondition(fields.areMetadata, "names that belong to HTTP or gRPC are no metadata: \(fields)")
+    guard isOpen else { return }
+    precondition(!hasResponded, "initial metadata comes before the first message")
+    initialMetadata.append(contentsOf: fields)
+  }
+
+  /// Adds metadata to what ends the response, beside its status.
+  package func addTrailingMetadata(_ fields: HTTPFields) {
+    eventLoop.preconditionInEventLoop()
+    precondition(fields.areMetadata, "names that belong to HTTP or gRPC are no metadata: \(fields)")
+    trailingMetadata.append(contentsOf: fields)
+  }
+
+  /// Compresses the messages of the response, if the client takes one of our encodings. Before the first message.
+  package func compressMessages() {
+    eventLoop.preconditionInEventLoop()
+    guard let exchange else { return }
+    precondition(!hasResponded, "the encoding is announced before the first message")
+    responseEncoding = .best(accepted: exchange.head.fields.values(of: "grpc-accept-encoding"))
+  }
+
   /// Sends one message, which `append` writes in place.
-  package func send(_ append: (inout [UInt8]) -> Void) {
+  /// - Parameter isPlain: not compressed, although the call's other messages are.
+  package func send(isPlain: Bool = false, _ append: (inout [UInt8]) -> Void) {
     eventLoop.preconditionInEventLoop()
     guard let exchange else { return }
     respondIfNeeded(exchange)
+    if !isPlain, responseEncoding != .identity { return sendCompressed(exchange, append) }
     exchange.write { MessageFrame.append(to: &$0, append) }
   }
 
@@ -59,14 +95,15 @@ package final class RPCCall: @unchecked Sendable {
   package func finish(_ status: RPCStatus) {
     eventLoop.preconditionInEventLoop()
     guard let exchange else { return }
-    if hasResponded {
-      exchange.finish(trailers: handler.statusFields.trailers(status))
-    } else if status.code == .ok {
+    if hasResponded || status.code == .ok || initialMetadata.count > 0 {
       respondIfNeeded(exchange)
-      exchange.finish(trailers: handler.statusFields.trailers(status))
+      var trailers = handler.statusFields.trailers(status)
+      if trailingMetadata.count > 0 { trailers.append(contentsOf: trailingMetadata) }
+      exchange.finish(trailers: trailers)
     } else {
       var fields = RPCHandler.responseFields
       handler.statusFields.append(status, to: &fields)
+      fields.append(contentsOf: trailingMetadata)
       exchange.respond(status: 200, fields: fields, isEnd: true)
     }
     detach()
@@ -107,6 +144,7 @@ package final class RPCCall: @unchecked Sendable {
         self?.deadlinePassed()
       }
     }
+    if handler.compressesMessages { compressMessages() }
     if case .stream(let makeReceiver) = method.handler {
       let receiver = makeReceiver(self)
       // A method may end its call at once.
@@ -129,16 +167,31 @@ package final class RPCCall: @unchecked Sendable {
   private func respondIfNeeded(_ exchange: any HTTPExchange) {
     guard !hasResponded else { return }
     hasResponded = true
-    exchange.respond(status: 200, fields: RPCHandler.responseFields, isEnd: false)
+    var fields = RPCHandler.responseFields
+    if responseEncoding != .identity { fields.append("grpc-encoding", responseEncoding.name) }
+    if requestEncoding != .identity { fields.append("grpc-accept-encoding", MessageEncoding.accepted) }
+    if initialMetadata.count > 0 { fields.append(contentsOf: initialMetadata) }
+    exchange.respond(status: 200, fields: fields, isEnd: false)
   }
 
-  private func resumeDrainWaiter() {
+  /// What would grow is sent as it is: the flag of each message says which it is.
+  private func sendCompressed(_ exchange: any HTTPExchange, _ append: (inout [UInt8]) -> Void) {
+    var message: [UInt8] = []
+    append(&message)
+    let compressed = handler.compression.compressed(message.span, responseEncoding)
+    let isSmaller = compressed.count < message.count
+    exchange.write { output in
+      MessageFrame.append(to: &output, isCompressed: isSmaller) { $0 += isSmaller ? compressed : message }
+    }
+  }
+
+  func resumeDrainWaiter() {
     drainWaiter?.resume()
     drainWaiter = nil
   }
 
   /// The call is over: nothing reaches the exchange any more, and nothing is kept alive by it.
-  private func detach() {
+  func detach() {
     if receiver != nil { handler.streams[ObjectIdentifier(self)] = nil }
     exchange = nil
     receiver = nil
@@ -146,114 +199,5 @@ package final class RPCCall: @unchecked Sendable {
     resumeDrainWaiter()
     deadlineTimer?.cancel()
     deadlineTimer = nil
-  }
-
-  // MARK: Receiving
-
-  private func firstFrame(of exchange: any HTTPExchange) -> MessageFrame.Outcome {
-    exchange.body.withBytes { MessageFrame.first(in: $0, maximumMessageBytes: handler.limits.maximumMessageBytes) }
-  }
-
-  /// Gives complete messages to the receiver until it pauses or ends the call, or there are no more.
-  private func deliverStream() {
-    guard !isDelivering else { return }
-    isDelivering = true
-    defer { isDelivering = false }
-    while !isPaused, let exchange {
-      switch firstFrame(of: exchange) {
-      case .message(let range):
-        exchange.creditReceivedBytes()
-        exchange.body.withBytes { receiver?.received($0.extracting(range)) }
-        if isOpen { exchange.body.removeFirst(range.upperBound) }
-      case .incomplete(let missing):
-        exchange.creditReceivedBytes()
-        guard hasReceivedEnd, !hasDeliveredEnd else { return }
-        hasDeliveredEnd = true
-        if exchange.body.count > 0 { return finish(truncated(missing)) }
-        receiver?.receivedEnd()
-      case let malformed: finish(problem(malformed))
-      }
-    }
-  }
-
-  /// Before the end of the request only what is wrong in the prefix is of interest.
-  private func checkSingle() {
-    guard let exchange else { return }
-    exchange.creditReceivedBytes()
-    switch firstFrame(of: exchange) {
-    case .message, .incomplete: break
-    case let malformed: finish(problem(malformed))
-    }
-  }
-
-  private func deliverSingle(_ body: (Span<UInt8>, RPCCall) -> Void) {
-    guard let exchange else { return }
-    switch firstFrame(of: exchange) {
-    case .message(let range) where exchange.body.count == range.upperBound:
-      exchange.body.withBytes { body($0.extracting(range), self) }
-    case .message:
-      finish(RPCStatus(.unimplemented, "\(method.path) takes one request message; more came"))
-    case .incomplete where exchange.body.count == 0:
-      finish(RPCStatus(.unimplemented, "\(method.path) takes one request message; none came"))
-    case .incomplete(let missing): finish(truncated(missing))
-    case let malformed: finish(problem(malformed))
-    }
-  }
-
-  private func truncated(_ missing: Int) -> RPCStatus {
-    RPCStatus(.internal, "the request ended \(missing) bytes before the end of a message")
-  }
-
-  private func problem(_ outcome: MessageFrame.Outcome) -> RPCStatus {
-    switch outcome {
-    case .tooLarge(let byteCount):
-      RPCStatus(.resourceExhausted, """
-        the message has \(byteCount) bytes; the limit is \(handler.limits.maximumMessageBytes): send smaller batches
-        """)
-    case .compressed:
-      RPCStatus(.internal, "a message is flagged as compressed, but the call has no grpc-encoding")
-    case .invalidFlag(let flag):
-      RPCStatus(.internal, "a message begins with byte \(flag) instead of the compressed flag 0 or 1")
-    case .message, .incomplete: .ok
-    }
-  }
-}
-
-extension RPCCall: HTTPExchangeDelegate {
-  package func exchangeReceivedBody() {
-    switch method.handler {
-    case .stream: deliverStream()
-    case .single: checkSingle()
-    }
-  }
-
-  package func exchangeReceivedEnd() {
-    hasReceivedEnd = true
-    switch method.handler {
-    case .stream: deliverStream()
-    case .single(let body): deliverSingle(body)
-    }
-  }
-
-  package func exchangeClosed() {
-    guard isOpen else { return }
-    let cancel = (receiver, onCancel)
-    detach()
-    cancel.0?.cancelled()
-    cancel.1?()
-  }
-
-  package func exchangeDrained() {
-    receiver?.drained()
-    resumeDrainWaiter()
-  }
-}
-
-extension Duration {
-  /// Whole nanoseconds, at most Int64.max.
-  package var nanoseconds: Int64 {
-    let (seconds, attoseconds) = components
-    let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    return overflow ? .max : whole + attoseconds / 1_000_000_000
   }
 }

@@ -20,17 +20,21 @@ package final class RPCHandler: HTTPHandler {
   let executor: any TaskExecutor
   let limits: RPCLimits
   let statusFields: StatusFields
+  /// Every response is compressed for clients that take it, not only those whose methods ask.
+  let compressesMessages: Bool
+  lazy var compression = MessageCompression()
   private let router: RPCRouter
   /// Streaming calls in progress, to be told of a drain.
   var streams: [ObjectIdentifier: RPCCall] = [:]
 
   package init(eventLoop: any EventLoop, router: RPCRouter, statusFields: StatusFields,
-               limits: RPCLimits = RPCLimits()) {
+               limits: RPCLimits = RPCLimits(), compressesMessages: Bool = false) {
     self.eventLoop = eventLoop
     executor = EventLoopTaskExecutor(eventLoop: eventLoop)
     self.router = router
     self.statusFields = statusFields
     self.limits = limits
+    self.compressesMessages = compressesMessages
   }
 
   package func drain() {
@@ -48,14 +52,14 @@ package final class RPCHandler: HTTPHandler {
     }
     do throws(RPCStatus) {
       let method = try method(of: exchange.head)
-      try checkEncoding(exchange.head)
+      let encoding = try encoding(of: exchange.head)
       let timeout = try timeout(of: exchange.head)
-      let call = RPCCall(method: method, exchange: exchange, handler: self)
+      let call = RPCCall(method: method, encoding: encoding, exchange: exchange, handler: self)
       call.start(timeout: timeout)
       return call
     } catch {
       var fields = Self.responseFields
-      if error.code == .unimplemented { fields.append("grpc-accept-encoding", "identity") }
+      if error.code == .unimplemented { fields.append("grpc-accept-encoding", MessageEncoding.accepted) }
       statusFields.append(error, to: &fields)
       exchange.respond(status: 200, fields: fields, isEnd: true)
       return nil
@@ -80,9 +84,14 @@ package final class RPCHandler: HTTPHandler {
     return try found.get()
   }
 
-  private func checkEncoding(_ head: HTTPRequestHead) throws(RPCStatus) {
-    guard let encoding = head.fields["grpc-encoding"], encoding != "identity" else { return }
-    throw RPCStatus(.unimplemented, "grpc-encoding \(encoding) is not supported; supported: identity")
+  private func encoding(of head: HTTPRequestHead) throws(RPCStatus) -> MessageEncoding {
+    guard let index = head.fields.firstIndex(of: "grpc-encoding") else { return .identity }
+    guard let encoding = head.fields.withValue(at: index, MessageEncoding.init(name:)) else {
+      throw RPCStatus(.unimplemented, """
+        grpc-encoding \(head.fields["grpc-encoding"] ?? "") is not supported; supported: \(MessageEncoding.accepted)
+        """)
+    }
+    return encoding
   }
 
   private func timeout(of head: HTTPRequestHead) throws(RPCStatus) -> Duration? {

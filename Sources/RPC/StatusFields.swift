@@ -4,7 +4,7 @@ package import Status
 
 /// Writes statuses as the fields that end a gRPC response.
 package struct StatusFields: Sendable {
-  /// Makes a serialized `google.rpc.Status`; this module knows no protobuf.
+  /// Makes a serialized `google.rpc.Status`, or nothing; this module knows no protobuf.
   package typealias DetailsEncoder = @Sendable (RPCStatus) -> [UInt8]
 
   private let encodeDetails: DetailsEncoder
@@ -23,7 +23,8 @@ package struct StatusFields: Sendable {
     fields.append("grpc-status", String(status.code.rawValue))
     if !status.message.isEmpty { fields.append("grpc-message", Self.percentEncoded(status.message)) }
     for (name, value) in status.metadata { fields.append(name, value) }
-    fields.append("grpc-status-details-bin", Self.base64(encodeDetails(status)))
+    let details = encodeDetails(status)
+    if !details.isEmpty { fields.append("grpc-status-details-bin", binary: details) }
   }
 
   /// Bytes outside 0x20...0x7E and the percent sign as %XX (gRPC over HTTP/2, "Percent-Encoded"); a space at either end
@@ -43,24 +44,5 @@ package struct StatusFields: Sendable {
     return String(decoding: encoded, as: UTF8.self)
   }
 
-  /// Standard alphabet without padding: the form that gRPC asks senders to use.
-  package static func base64(_ bytes: [UInt8]) -> String {
-    var encoded: [UInt8] = []
-    encoded.reserveCapacity((bytes.count * 4 + 2) / 3)
-    var buffer: UInt32 = 0
-    var bits = 0
-    for byte in bytes {
-      buffer = buffer << 8 | UInt32(byte)
-      bits += 8
-      while bits >= 6 {
-        bits -= 6
-        encoded.append(base64Digits[Int(buffer >> UInt32(bits)) & 63])
-      }
-    }
-    if bits > 0 { encoded.append(base64Digits[Int(buffer << UInt32(6 - bits)) & 63]) }
-    return String(decoding: encoded, as: UTF8.self)
-  }
-
   private static let hexDigits = Array("0123456789ABCDEF".utf8)
-  private static let base64Digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 }

@@ -72,8 +72,8 @@ struct Server {
     let health = HealthStatuses(services: DescriptorSet.embedded.serviceNames)
     let telemetry = TelemetryService(pipeline: pipeline, reader: reader,
                                      rules: ReadingRules(maximumAge: settings.maximumReadingAge), group: group)
-    let router = RPCRouter(telemetry.methods + HealthService(statuses: health).methods + ReflectionV1Service().methods
-      + ReflectionV1AlphaService().methods)
+    let router = RPCRouter(
+      telemetry.methods + HealthService(statuses: health).methods + ReflectionService().bothVersions)
     do {
       let listeners = Self.listeners(settings, credentials, logger)
       listener = try await HTTP2Server(listeners: listeners, group: group, logger: logger) { loop in

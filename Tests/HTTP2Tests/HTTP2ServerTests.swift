@@ -46,6 +46,7 @@ private final class TestDelegate: HTTPExchangeDelegate {
 
   func exchangeClosed() {}
   func exchangeDrained() {}
+  func connectionIsDraining() {}
 }
 
 @Suite("HTTP/2 server") struct HTTP2ServerTests {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from database import Database, postgres_programs
-from espd_process import end_process, environment, free_port, is_alive, make_folder, wait_for
+from espd_process import end_process, environment, free_port, make_folder, processes_in, wait_for
 
 PASSWORD = "s3cret-of-the-test"
 
@@ -52,15 +52,21 @@ class Cluster:
 
     def kill(self) -> None:
         """SIGKILL to the postmaster; returns when its children have seen it, without which it can't start again."""
-        pid = int((self.data / "postmaster.pid").read_text().split("\n")[0])
-        children = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == pid]
-        os.kill(pid, signal.SIGKILL)
-        for child in children:
+        postmaster = int((self.data / "postmaster.pid").read_text().split("\n")[0])
+        os.kill(postmaster, signal.SIGKILL)
+        wait_for(self._have_ended, "the server's processes end")
+        # Even a zombie keeps a new server from taking its lock file over.
+        wait_for(lambda: not Path(f"/proc/{postmaster}").exists(), "the dead server is forgotten")
+
+    def _have_ended(self) -> bool:
+        """Tells the rest to end; a backend that was just being started is found the next time."""
+        left = processes_in(self.data)
+        for process in left:
             try:
-                os.kill(child, signal.SIGQUIT)
+                os.kill(process, signal.SIGQUIT)
             except ProcessLookupError:
                 continue
-        wait_for(lambda: not any(map(is_alive, (pid, *children))), "the server's processes end")
+        return not left
 
     def remove(self) -> None:
         file = self.data / "postmaster.pid"
@@ -80,11 +86,6 @@ class Cluster:
             command = [*self._account, postgres_programs() / program, *map(str, arguments)]
             done = subprocess.run(command, env=environment({}), cwd="/", stdin=subprocess.DEVNULL, stdout=output,
                                   stderr=output, timeout=120, check=False)
-        assert done.returncode == 0, (self.folder / "commands").read_text(errors="replace")[-2000:]
-
-
-def _parent(stat: Path) -> int:
-    try:
-        return int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
+        assert done.returncode == 0, "".join(
+            (self.folder / name).read_text(errors="replace")[-2000:]
+            for name in ("commands", "log") if (self.folder / name).exists())

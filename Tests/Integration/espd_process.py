@@ -63,6 +63,18 @@ def is_alive(process_id: int) -> bool:
     return state not in "ZX"
 
 
+def processes_in(folder: Path) -> list[int]:
+    """Those whose working directory it is: every process of a PostgreSQL server on that data."""
+    found, wanted = [], str(folder.resolve())
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and os.readlink(f"/proc/{entry}/cwd") == wanted:
+                found.append(int(entry))
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue
+    return found
+
+
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Ours without any ESP_ variable, and with `settings`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ESP_")}

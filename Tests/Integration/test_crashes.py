@@ -10,27 +10,15 @@ import random
 import signal
 import time
 
-from espd_process import Espd, is_alive, wait_for
+from espd_process import Espd, is_alive, processes_in, wait_for
 from readings import Feed
 from sender import Sender, assert_stored_once
-
-
-def processes_in(folder: str) -> list[int]:
-    """Those whose working directory it is: every process of a PostgreSQL server on that data."""
-    found = []
-    for entry in os.listdir("/proc"):
-        try:
-            if entry.isdigit() and os.readlink(f"/proc/{entry}/cwd") == folder:
-                found.append(int(entry))
-        except (FileNotFoundError, PermissionError, ProcessLookupError):
-            continue
-    return found
 
 
 def strangers(espd: Espd) -> list[int]:
     """Processes on the data that are neither the database of this espd nor started by it."""
     found = []
-    for pid in processes_in(str((espd.data / "postgres" / "data").resolve())):
+    for pid in processes_in(espd.data / "postgres" / "data"):
         try:
             with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
                 parent = int(file.read().rpartition(")")[2].split()[1])

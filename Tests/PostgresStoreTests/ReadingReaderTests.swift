@@ -153,7 +153,7 @@ extension DatabaseTests {
       }
       var query = ReadingQuery()
       (query.startTime, query.endTime, query.order) = (0, noon + 365 * 86_400 * second, .ascending)
-      let export = try database.reader().export(query)
+      let export = try await database.reader().export(query)
       var count = 0
       var last: (Int64, String) = (0, "")
       while let piece = try await export.next() {
@@ -170,12 +170,13 @@ extension DatabaseTests {
 
     @Test("the fifth export is refused until one of the four is dropped") func exportLimit() async throws {
       let reader = try TestDatabase().reader()
-      var exports = try (0..<ReadingReader.maximumExports).map { _ in try reader.export(ReadingQuery()) }
-      let error = #expect(throws: RPCStatus.self) { _ = try reader.export(ReadingQuery()) }
+      var exports: [ReadingExport] = []
+      for _ in 0..<ReadingReader.maximumExports { exports.append(try await reader.export(ReadingQuery())) }
+      let error = await #expect(throws: RPCStatus.self) { _ = try await reader.export(ReadingQuery()) }
       #expect(error?.code == .resourceExhausted)
       #expect(error?.details.contains { if case .retryInfo = $0 { true } else { false } } == true)
       exports.removeLast()
-      _ = try reader.export(ReadingQuery())
+      _ = try await reader.export(ReadingQuery())
     }
 
     @Test("a read survives the loss of its idle connection") func reconnect() async throws {

@@ -12,13 +12,17 @@ import Testing
   final class Recorder: RPCMessageReceiver {
     let call: RPCCall
     var messages: [[UInt8]] = []
+    var areCompressed: [Bool] = []
     var isEnded = false
     var isCancelled = false
     var isDraining = false
 
     init(_ call: RPCCall) { self.call = call }
 
-    func received(_ message: Span<UInt8>) { messages.append(Array(copying: message)) }
+    func received(_ message: Span<UInt8>) {
+      messages.append(Array(copying: message))
+      areCompressed.append(call.isMessageCompressed)
+    }
     func receivedEnd() { isEnded = true }
     func cancelled() { isCancelled = true }
     func serverIsDraining() { isDraining = true }
@@ -30,7 +34,7 @@ import Testing
     var pendingCall: RPCCall?
     private(set) var handler: RPCHandler!
 
-    init(maximumMessageBytes: Int = 4 << 20) {
+    init(maximumMessageBytes: Int = 4 << 20, compressesMessages: Bool = false) {
       var limits = RPCLimits()
       limits.maximumMessageBytes = maximumMessageBytes
       // Unsafe because the compiler can't know that everything runs on the test's thread.
@@ -48,7 +52,8 @@ import Testing
         },
       ]
       handler = RPCHandler(eventLoop: loop, router: RPCRouter(methods),
-                           statusFields: StatusFields { _ in [1, 2, 3] }, limits: limits)
+                           statusFields: StatusFields { _ in [1, 2, 3] }, limits: limits,
+                           compressesMessages: compressesMessages)
     }
 
     func open(_ path: String, fields: [(String, String)] = [("content-type", "application/grpc")],
@@ -152,7 +157,7 @@ import Testing
   @Test("an encoding that is not spoken is UNIMPLEMENTED and names those that are") func encoding() {
     let exchange = Fixture().open("/test.Echo/Unary", adding: [("grpc-encoding", "snappy")])
     #expect(exchange.grpcStatus == "12")
-    #expect(exchange.fields["grpc-accept-encoding"] == "identity")
+    #expect(exchange.fields["grpc-accept-encoding"] == "identity,gzip,deflate")
   }
 
   @Test("a malformed grpc-timeout is an error, not a call without deadline", arguments: [

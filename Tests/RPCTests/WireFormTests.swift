@@ -25,7 +25,7 @@ import Testing
     ("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE"),
     ("foobar", "Zm9vYmFy"),
   ])
-  func base64(text: String, expected: String) { #expect(StatusFields.base64(Array(text.utf8)) == expected) }
+  func base64(text: String, expected: String) { #expect(Base64.encode(Array(text.utf8)) == expected) }
 
   @Test("codes have the specification's names") func names() {
     #expect(RPCStatus.Code.invalidArgument.name == "INVALID_ARGUMENT")

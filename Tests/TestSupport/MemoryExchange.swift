@@ -33,16 +33,23 @@ package final class MemoryExchange: HTTPExchange {
   package var uncreditedCount: Int { receivedCount - creditedCount }
 
   /// The messages of the response.
-  package var messages: [[UInt8]] {
-    var messages: [[UInt8]] = []
+  package var messages: [[UInt8]] { frames.map(\.message) }
+  /// Their compressed flags.
+  package var flags: [UInt8] { frames.map(\.flag) }
+
+  private var frames: [(flag: UInt8, message: [UInt8])] {
+    var frames: [(flag: UInt8, message: [UInt8])] = []
     var rest = output[...]
     while !rest.isEmpty {
       let bytes = Array(rest)
-      guard case .message(let range) = MessageFrame.first(in: bytes.span, maximumMessageBytes: .max) else { break }
-      messages.append(Array(bytes[range]))
-      rest = rest.dropFirst(range.upperBound)
+      switch MessageFrame.first(in: bytes.span, maximumMessageBytes: .max) {
+      case .message(let range), .compressedMessage(let range):
+        frames.append((bytes[0], Array(bytes[range])))
+        rest = rest.dropFirst(range.upperBound)
+      default: return frames
+      }
     }
-    return messages
+    return frames
   }
 
   // MARK: What the client does

@@ -2,7 +2,7 @@
 import Testing
 
 @Suite("Care") struct CareRulesTests {
-  static let programs = Set(ModuleTable.project.modules.filter { $0.value.line == 5 }.keys)
+  static let programs = Set(ModuleTable.project.modules.filter { $0.value.line == 6 }.keys)
 
   @Test("no try! stands anywhere") func forcedTry() { expectNone(CareRules.forcedTry(SourceTree.project.files)) }
 

@@ -1,6 +1,6 @@
 // Who may import whom. Add a module here and in ARCHITECTURE.md's table when you make one.
 
-/// One target below Sources/ (or bench/) and all that its files may import.
+/// One target below Sources/ (or bench/, or interop/Sources/) and all that its files may import.
 struct Module: Sendable {
   /// The line of ARCHITECTURE.md 2: arrows point to lower lines.
   var line: Int
@@ -32,7 +32,7 @@ extension ModuleTable {
     modules: [
       "CNghttp2": Module(line: 0), "CProtobufC": Module(line: 0), "CLibpq": Module(line: 0),
       "COpenSSL": Module(line: 0), "CHiredis": Module(line: 0), "CArgon2": Module(line: 0), "CZlib": Module(line: 0),
-      "CContracts": Module(line: 0),
+      "CMessageTypes": Module(line: 0), "CContracts": Module(line: 0), "CInterop": Module(line: 0),
 
       "Status": Module(line: 1),
       "HTTPCore": Module(line: 1, modules: ["Status"], others: ["Synchronization"]),
@@ -43,14 +43,12 @@ extension ModuleTable {
       "HTTP1": Module(line: 2, modules: ["HTTPCore", "Status"], others: nio.union(loops).union(["NIOHTTP1"])),
       "TLS": Module(line: 2, modules: ["COpenSSL", "HTTPCore"], others: nio.union(loops)),
       "RPC": Module(line: 2, modules: ["CZlib", "HTTPCore", "Status"], others: nio.union(loops)),
-      "Protobuf": Module(line: 2, modules: ["CContracts", "CProtobufC", "Status"], others: ["Synchronization"]),
+      "Protobuf": Module(line: 2, modules: ["CMessageTypes", "CProtobufC", "Status"], others: ["Synchronization"]),
       "PostgresStore": Module(line: 2, modules: ["CLibpq", "Status", "Telemetry"], others: blocking),
       "Journal": Module(line: 2, modules: ["Status", "Telemetry"], others: blocking),
       "Cache": Module(line: 2, modules: ["CHiredis", "Status"], others: blocking),
 
-      "Contracts": Module(
-        line: 3, modules: ["HTTPCore", "Protobuf", "RPC", "Status", "Telemetry", "Diagnostics"],
-        others: ["Foundation", "Synchronization"]),
+      "RPCMessages": Module(line: 3, modules: ["HTTPCore", "Protobuf", "RPC", "Status"]),
       "Security": Module(
         line: 3, modules: ["CArgon2", "Cache", "HTTPCore", "Journal", "PostgresStore", "RPC", "Status"],
         others: ["Foundation", "JWTKit", "Logging", "Synchronization"]),
@@ -58,23 +56,36 @@ extension ModuleTable {
         line: 3, modules: ["Diagnostics", "Journal", "PostgresStore", "Status", "Telemetry"],
         others: ["Dispatch", "Foundation", "Logging", "ServiceLifecycle", "Synchronization"]),
 
-      "Services": Module(
+      "Contracts": Module(
         line: 4,
         modules: [
+          "CContracts", "Diagnostics", "HTTPCore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry",
+        ],
+        others: ["Foundation", "Synchronization"]),
+      "InteropService": Module(
+        line: 4, modules: ["CInterop", "HTTPCore", "Protobuf", "RPC", "RPCMessages", "Status"]),
+
+      "Services": Module(
+        line: 5,
+        modules: [
           "Cache", "Contracts", "Diagnostics", "HTTPCore", "Journal", "Pipeline", "PostgresStore", "Protobuf", "RPC",
-          "Security", "Status", "Telemetry",
+          "RPCMessages", "Security", "Status", "Telemetry",
         ],
         others: ["Foundation", "Logging", "NIOCore", "Synchronization"]),
       "Gateway": Module(
-        line: 4, modules: ["Contracts", "HTTPCore", "Protobuf", "RPC", "Security", "Status", "Telemetry"],
+        line: 5, modules: ["Contracts", "HTTPCore", "Protobuf", "RPC", "Security", "Status", "Telemetry"],
         others: ["Foundation", "Logging", "Synchronization"]),
 
-      "espd": Module(line: 5, modules: wired, others: nio.union(blocking).union(programs)),
-      "espctl": Module(line: 5, modules: wired, others: nio.union(blocking).union(programs)),
-      "espbench": Module(line: 5, modules: wired, others: nio.union(blocking).union(programs).union(["Histogram"])),
+      "espd": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs)),
+      "espctl": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs)),
+      "espbench": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs).union(["Histogram"])),
+      "InteropServer": Module(
+        line: 6, modules: ["HTTP2", "HTTPCore", "InteropService", "RPC", "Status", "TLS"],
+        others: nio.union(loops).union(programs).union(["Foundation"])),
     ],
     fences: [
-      "CNghttp2": "HTTP2", "CProtobufC": "Protobuf", "CContracts": "Protobuf", "CLibpq": "PostgresStore",
+      "CNghttp2": "HTTP2", "CProtobufC": "Protobuf", "CMessageTypes": "Protobuf", "CContracts": "Contracts",
+      "CInterop": "InteropService", "CLibpq": "PostgresStore",
       "COpenSSL": "TLS", "CHiredis": "Cache", "CArgon2": "Security", "CZlib": "RPC",
     ])
 
@@ -87,6 +98,6 @@ extension ModuleTable {
   /// Programs wire everything and own nothing.
   private static let wired: Set<String> = [
     "Cache", "Contracts", "Diagnostics", "Gateway", "HTTP1", "HTTP2", "HTTPCore", "Journal", "Pipeline",
-    "PostgresStore", "Protobuf", "RPC", "Security", "Services", "Status", "TLS", "Telemetry",
+    "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Security", "Services", "Status", "TLS", "Telemetry",
   ]
 }

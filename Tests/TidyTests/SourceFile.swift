@@ -22,19 +22,21 @@ struct SourceFile: Sendable {
 
   /// Written by `proto/generate.sh`: only the rules about imports look at it.
   var isGenerated: Bool {
-    path.hasPrefix("Sources/CContracts/") || path.contains("/Generated/") || path.hasSuffix("_pb2.py")
-      || path.hasSuffix("_pb2.pyi") || path.hasSuffix("_pb2_grpc.py")
+    path.hasPrefix("Sources/CContracts/") || path.hasPrefix("interop/Sources/CInterop/")
+      || path.contains("/Generated/")
+      || ["_pb2.py", "_pb2.pyi", "_pb2_grpc.py"].contains { path.hasSuffix($0) }
   }
 
-  /// The target whose folder the file is in: "HTTP2" for Sources/HTTP2/Fold/File.swift, nil outside such folders.
+  /// The target whose folder the file is in: "HTTP2" for Sources/HTTP2/Fold/File.swift, with or without interop/ before
+  /// it; nil outside such folders.
   var module: String? {
-    let parts = path.split(separator: "/")
-    guard parts.count >= 3, ["Sources", "bench", "Tests"].contains(parts[0]) else { return nil }
-    return String(parts[1])
+    let parts = path.split(separator: "/").drop { $0 == "interop" }
+    guard parts.count >= 3, let top = parts.first, ["Sources", "bench", "Tests"].contains(top) else { return nil }
+    return String(parts[parts.startIndex + 1])
   }
 
   /// Part of the product: neither a test nor the manifest.
-  var isProduct: Bool { path.hasPrefix("Sources/") || path.hasPrefix("bench/") }
+  var isProduct: Bool { ["Sources/", "bench/", "interop/Sources/"].contains { path.hasPrefix($0) } }
 
   func violation(_ line: Int, _ message: String) -> Violation { Violation(path: path, line: line, message: message) }
 }

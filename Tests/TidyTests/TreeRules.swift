@@ -4,7 +4,7 @@ enum TreeRules {
   /// Each module stands in ARCHITECTURE.md's table, on the line that the module table gives it.
   static func architecture(_ tree: SourceTree, _ table: ModuleTable) -> [Violation] {
     let rows = tableRows(tree.file("ARCHITECTURE.md"))
-    let modules = tree.folders(in: "Sources") + tree.folders(in: "bench")
+    let modules = tree.folders(in: "Sources") + tree.folders(in: "bench") + tree.folders(in: "interop/Sources")
     return modules.compactMap { name in
       let row = rows.first { $0.cells.count > 1 && Int($0.cells[0]) != nil && codeWords($0.cells[1]).contains(name) }
       guard let row else {

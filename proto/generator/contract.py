@@ -16,7 +16,8 @@ COMMENTED = {"message_type", "enum_type", "service", "field", "nested_type", "on
 class Contract:
     """All files of one FileDescriptorSet that carries source info."""
 
-    def __init__(self, serialized: bytes):
+    def __init__(self, serialized: bytes, main_package: str):
+        self.main_package = main_package
         self.set = descriptor_pb2.FileDescriptorSet.FromString(serialized)
         self.pool = descriptor_pool.DescriptorPool()
         for file in self.set.file:
@@ -33,8 +34,11 @@ class Contract:
 
     def option(self, descriptor, kind: str, name: str):
         """The value of one of our custom options, or None when it is not set."""
+        try:
+            extension = self.pool.FindExtensionByName("esp.options.v1." + name)
+        except KeyError:  # these protos do not import our options
+            return None
         options = message_factory.GetMessageClass(self.pool.FindMessageTypeByName("google.protobuf." + kind))
-        extension = self.pool.FindExtensionByName("esp.options.v1." + name)
         parsed = options.FromString(descriptor.GetOptions().SerializeToString())
         return parsed.Extensions[extension] if parsed.HasExtension(extension) else None
 
@@ -47,7 +51,7 @@ class Contract:
             for message in file.message_types_by_name.values():
                 _check_recursion(message, [])
                 _check_maps(message)
-            if file.package == "esp.v1":
+            if file.package == self.main_package:
                 for service in file.services_by_name.values():
                     for method in service.methods:
                         self._check_rule(method)

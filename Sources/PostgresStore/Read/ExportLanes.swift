@@ -21,8 +21,20 @@ final class ExportLanes: Sendable {
     self.logger = logger
   }
 
-  /// nil: all are lent.
-  func take() -> Loan? {
+  /// An export that was just cut takes a moment to end; a new one waits so long for its place.
+  private static let patience: Duration = .seconds(2)
+
+  /// nil: all are lent and stay so.
+  func take() async -> Loan? {
+    let giveUp = ContinuousClock.now + Self.patience
+    while true {
+      if let loan = takeIdle() { return loan }
+      // A cancelled sleep ends the wait: nobody wants the export any more.
+      guard .now < giveUp, (try? await Task.sleep(for: .milliseconds(20))) != nil else { return nil }
+    }
+  }
+
+  private func takeIdle() -> Loan? {
     state.withLock { state in
       guard state.lent < maximum else { return nil }
       state.lent += 1

@@ -53,14 +53,15 @@ package final class ReadingReader: Sendable {
   /// All readings of a query, piece by piece; `limit` and `pageToken` do not matter. Memory is one piece whatever the
   /// range, and the database does nothing while nobody pulls. What is stored meanwhile, behind the point that has been
   /// reached, is not seen.
-  package func export(_ query: ReadingQuery) throws(RPCStatus) -> ReadingExport {
+  package func export(_ query: ReadingQuery) async throws(RPCStatus) -> ReadingExport {
     var query = query
     query.limit = ReadingQuery.defaultLimit
     query.pageToken = ""
-    guard let loan = exports.take() else {
+    let walk = try Self.walk(query)
+    guard let loan = await exports.take() else {
       throw .overloaded(subject: "exports", "\(Self.maximumExports) exports run already.", retryAfter: .seconds(5))
     }
-    return ReadingExport(try Self.walk(query), loan)
+    return ReadingExport(walk, loan)
   }
 
   static func next(_ walk: ReadingWalk, _ limit: Int, _ lane: ReaderLane,

@@ -1,6 +1,7 @@
 // grpc.health.v1.Health: Check and Watch.
 package import Contracts
 package import RPC
+package import RPCMessages
 package import Status
 
 /// The gRPC health checking protocol.

@@ -2,6 +2,7 @@
 package import Contracts
 internal import PostgresStore
 package import RPC
+package import RPCMessages
 package import Status
 internal import Telemetry
 
@@ -14,7 +15,7 @@ extension TelemetryService {
     var query = try ReadingQuery(deviceID: request.deviceID, start: request.startTime, end: request.endTime,
                                  anomaliesOnly: request.anomaliesOnly, minQuality: request.minQuality)
     query.order = .ascending
-    let export = try reader.export(query)
+    let export = try await reader.export(query)
     while let stored = try await export.next() {
       for index in stored.batch.readings.indices {
         var response = ESPV1.ExportReadingsResponse()

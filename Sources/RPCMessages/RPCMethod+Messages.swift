@@ -1,5 +1,4 @@
 // Methods on decoded messages: the generated tables use these to make byte handlers of typed async functions.
-internal import HTTPCore
 package import Protobuf
 package import RPC
 package import Status

@@ -10,6 +10,9 @@ package struct RequestStream<Message: ProtobufMessage>: AsyncSequence, Sendable 
 
     package mutating func next() async throws(RPCStatus) -> Message? { try await source.next() }
 
+    /// Whether the message that `next` gave last came compressed.
+    package var wasMessageCompressed: Bool { source.wasCompressed }
+
     package mutating func next(isolation actor: isolated (any Actor)?) async throws(RPCStatus) -> Message? {
       try await source.next()
     }
@@ -30,7 +33,8 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
   private static var maximumWaiting: Int { 16 }
 
   private unowned let call: RPCCall
-  private var waiting: [Message] = []
+  private var waiting: [(message: Message, isCompressed: Bool)] = []
+  private(set) var wasCompressed = false
   private var failure: RPCStatus?
   private var isEnded = false
   private var consumer: CheckedContinuation<Void, Never>?
@@ -40,9 +44,10 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
   func next() async throws(RPCStatus) -> Message? {
     while waiting.isEmpty, failure == nil, !isEnded { await withCheckedContinuation { consumer = $0 } }
     if !waiting.isEmpty {
-      let message = waiting.removeFirst()
+      let next = waiting.removeFirst()
+      wasCompressed = next.isCompressed
       if waiting.isEmpty { call.resume() }
-      return message
+      return next.message
     }
     if let failure { throw failure }
     return nil
@@ -50,7 +55,7 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
 
   func received(_ message: Span<UInt8>) {
     do throws(ProtobufError) {
-      waiting.append(try Message(serialized: message))
+      waiting.append((try Message(serialized: message), call.isMessageCompressed))
       if waiting.count >= Self.maximumWaiting { call.pause() }
     } catch {
       failure = error.rpcStatus

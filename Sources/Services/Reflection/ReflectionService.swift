@@ -1,20 +1,28 @@
-// grpc.reflection.v1alpha: the messages of this version around ReflectionIndex.
+// grpc.reflection, v1 and v1alpha: the messages around ReflectionIndex.
 package import Contracts
 package import RPC
+package import RPCMessages
 package import Status
 
-/// Server reflection v1alpha.
-package struct ReflectionV1AlphaService: GRPCReflectionV1Alpha.ServerReflectionProtocol {
+/// Server reflection.
+package struct ReflectionService: GRPCReflectionV1.ServerReflectionProtocol {
   package init() {}
 
+  /// The method under both of its names: v1alpha has the same messages under other names, byte for byte.
+  package var bothVersions: [RPCMethod] {
+    methods + methods.map { method in
+      RPCMethod(path: method.path.replacing(".v1.", with: ".v1alpha."), handler: method.handler)
+    }
+  }
+
   package func serverReflectionInfo(
-    _ requests: RequestStream<GRPCReflectionV1Alpha.ServerReflectionRequest>,
-    responses: ResponseStream<GRPCReflectionV1Alpha.ServerReflectionResponse>,
+    _ requests: RequestStream<GRPCReflectionV1.ServerReflectionRequest>,
+    responses: ResponseStream<GRPCReflectionV1.ServerReflectionResponse>,
     context: CallContext
   ) async throws(RPCStatus) {
     var requests = requests.makeAsyncIterator()
     while let request = try await requests.next() {
-      var response = GRPCReflectionV1Alpha.ServerReflectionResponse()
+      var response = GRPCReflectionV1.ServerReflectionResponse()
       response.validHost = request.host
       response.originalRequest = request
       response.messageResponse = Self.encode(ReflectionIndex.answer(Self.question(request)))
@@ -22,7 +30,7 @@ package struct ReflectionV1AlphaService: GRPCReflectionV1Alpha.ServerReflectionP
     }
   }
 
-  private static func question(_ request: GRPCReflectionV1Alpha.ServerReflectionRequest) -> ReflectionIndex.Question {
+  private static func question(_ request: GRPCReflectionV1.ServerReflectionRequest) -> ReflectionIndex.Question {
     switch request.messageRequest {
     case .fileByFilename(let name): .fileNamed(name)
     case .fileContainingSymbol(let symbol): .fileContaining(symbol: symbol)
@@ -35,27 +43,27 @@ package struct ReflectionV1AlphaService: GRPCReflectionV1Alpha.ServerReflectionP
 
   private static func encode(
     _ answer: ReflectionIndex.Answer
-  ) -> GRPCReflectionV1Alpha.ServerReflectionResponse.MessageResponse {
+  ) -> GRPCReflectionV1.ServerReflectionResponse.MessageResponse {
     switch answer {
     case .files(let files):
-      var response = GRPCReflectionV1Alpha.FileDescriptorResponse()
+      var response = GRPCReflectionV1.FileDescriptorResponse()
       response.fileDescriptorProto = files
       return .fileDescriptorResponse(response)
     case .extensionNumbers(let type, let numbers):
-      var response = GRPCReflectionV1Alpha.ExtensionNumberResponse()
+      var response = GRPCReflectionV1.ExtensionNumberResponse()
       response.baseTypeName = type
       response.extensionNumber = numbers
       return .allExtensionNumbersResponse(response)
     case .services(let names):
-      var response = GRPCReflectionV1Alpha.ListServiceResponse()
+      var response = GRPCReflectionV1.ListServiceResponse()
       response.service = names.map { name in
-        var service = GRPCReflectionV1Alpha.ServiceResponse()
+        var service = GRPCReflectionV1.ServiceResponse()
         service.name = name
         return service
       }
       return .listServicesResponse(response)
     case .error(let status):
-      var response = GRPCReflectionV1Alpha.ErrorResponse()
+      var response = GRPCReflectionV1.ErrorResponse()
       response.errorCode = Int32(status.code.rawValue)
       response.errorMessage = status.message
       return .errorResponse(response)

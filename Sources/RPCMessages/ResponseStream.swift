@@ -12,9 +12,10 @@ package struct ResponseStream<Message: ProtobufMessage>: Sendable {
 
   init(_ call: RPCCall) { self.call = call }
 
+  /// - Parameter isPlain: not compressed, although the call compresses its messages.
   /// - Throws: CANCELLED once the client has gone or the deadline has passed.
-  package func send(_ message: Message) async throws(RPCStatus) {
-    call.send { message.serialize(into: &$0) }
+  package func send(_ message: Message, isPlain: Bool = false) async throws(RPCStatus) {
+    call.send(isPlain: isPlain) { message.serialize(into: &$0) }
     while call.isOpen, call.bufferedByteCount > Self.maximumBufferedBytes { await call.drained() }
     guard call.isOpen else { throw RPCStatus(.cancelled, "the client has gone") }
   }

@@ -1,0 +1,127 @@
+// The receiving side of a call: takes messages out of the body, inflates them, gives them to the method.
+internal import HTTPCore
+internal import Status
+
+extension RPCCall: HTTPExchangeDelegate {
+  package func exchangeReceivedBody() {
+    switch method.handler {
+    case .stream: deliverStream()
+    case .single: checkSingle()
+    }
+  }
+
+  package func exchangeReceivedEnd() {
+    hasReceivedEnd = true
+    switch method.handler {
+    case .stream: deliverStream()
+    case .single(let body): deliverSingle(body)
+    }
+  }
+
+  package func exchangeClosed() {
+    guard isOpen else { return }
+    let cancel = (receiver, onCancel)
+    detach()
+    cancel.0?.cancelled()
+    cancel.1?()
+  }
+
+  package func connectionIsDraining() { serverIsDraining() }
+
+  package func exchangeDrained() {
+    receiver?.drained()
+    resumeDrainWaiter()
+  }
+}
+
+extension RPCCall {
+  private func firstFrame(of exchange: any HTTPExchange) -> MessageFrame.Outcome {
+    exchange.body.withBytes { MessageFrame.first(in: $0, maximumMessageBytes: handler.limits.maximumMessageBytes) }
+  }
+
+  /// Gives complete messages to the receiver until it pauses or ends the call, or there are no more.
+  func deliverStream() {
+    guard !isDelivering else { return }
+    isDelivering = true
+    defer { isDelivering = false }
+    while !isPaused, let exchange {
+      switch firstFrame(of: exchange) {
+      case .message(let range):
+        exchange.creditReceivedBytes()
+        exchange.body.withBytes { receiver?.received($0.extracting(range)) }
+        if isOpen { exchange.body.removeFirst(range.upperBound) }
+      case .compressedMessage(let range):
+        exchange.creditReceivedBytes()
+        deliverInflated(range, of: exchange) { [receiver] message in receiver?.received(message) }
+        if isOpen { exchange.body.removeFirst(range.upperBound) }
+      case .incomplete(let missing):
+        exchange.creditReceivedBytes()
+        guard hasReceivedEnd, !hasDeliveredEnd else { return }
+        hasDeliveredEnd = true
+        if exchange.body.count > 0 { return finish(truncated(missing)) }
+        receiver?.receivedEnd()
+      case let malformed: finish(problem(malformed))
+      }
+    }
+  }
+
+  /// Before the end of the request only what is wrong in the prefix is of interest.
+  private func checkSingle() {
+    guard let exchange else { return }
+    exchange.creditReceivedBytes()
+    switch firstFrame(of: exchange) {
+    case .message, .compressedMessage, .incomplete: break
+    case let malformed: finish(problem(malformed))
+    }
+  }
+
+  private func deliverSingle(_ body: (Span<UInt8>, RPCCall) -> Void) {
+    guard let exchange else { return }
+    switch firstFrame(of: exchange) {
+    case .message(let range) where exchange.body.count == range.upperBound:
+      exchange.body.withBytes { body($0.extracting(range), self) }
+    case .compressedMessage(let range) where exchange.body.count == range.upperBound:
+      deliverInflated(range, of: exchange) { body($0, self) }
+    case .message, .compressedMessage:
+      finish(RPCStatus(.unimplemented, "\(method.path) takes one request message; more came"))
+    case .incomplete where exchange.body.count == 0:
+      finish(RPCStatus(.unimplemented, "\(method.path) takes one request message; none came"))
+    case .incomplete(let missing): finish(truncated(missing))
+    case let malformed: finish(problem(malformed))
+    }
+  }
+
+  /// Gives a compressed message as it was before, or ends the call.
+  private func deliverInflated(_ range: Range<Int>, of exchange: any HTTPExchange, _ body: (Span<UInt8>) -> Void) {
+    guard requestEncoding != .identity else {
+      return finish(RPCStatus(.internal, "a message is flagged as compressed, but the call has no grpc-encoding"))
+    }
+    do throws(RPCStatus) {
+      let message = try exchange.body.withBytes { bytes throws(RPCStatus) in
+        try handler.compression.inflated(bytes.extracting(range), requestEncoding,
+                                         maximumBytes: handler.limits.maximumMessageBytes)
+      }
+      isMessageCompressed = true
+      defer { isMessageCompressed = false }
+      body(message.span)
+    } catch {
+      finish(error)
+    }
+  }
+
+  private func truncated(_ missing: Int) -> RPCStatus {
+    RPCStatus(.internal, "the request ended \(missing) bytes before the end of a message")
+  }
+
+  private func problem(_ outcome: MessageFrame.Outcome) -> RPCStatus {
+    switch outcome {
+    case .tooLarge(let byteCount):
+      RPCStatus(.resourceExhausted, """
+        the message has \(byteCount) bytes; the limit is \(handler.limits.maximumMessageBytes): send smaller batches
+        """)
+    case .invalidFlag(let flag):
+      RPCStatus(.internal, "a message begins with byte \(flag) instead of the compressed flag 0 or 1")
+    case .message, .compressedMessage, .incomplete: .ok
+    }
+  }
+}
