@@ -53,8 +53,8 @@ let package = Package(
     library("CNghttp2", apt: "libnghttp2-dev"),
     library("CProtobufC", apt: "libprotobuf-c-dev"),
     library("CLibpq", apt: "libpq-dev"),
-    library("COpenSSL", apt: "libssl-dev"),
     library("CZlib", apt: "zlib1g-dev"),
+    library("COpenSSL", apt: "libssl-dev"),
     .target(name: "CMessageTypes", dependencies: ["CProtobufC"]),
     .target(name: "CContracts", dependencies: ["CMessageTypes", "CProtobufC"]),
 

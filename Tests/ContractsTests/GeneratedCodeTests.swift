@@ -37,13 +37,16 @@ struct GeneratedCodeTests {
     }
   }
 
-  /// A project of proto/ alone, in a folder with a space in its name.
+  /// A project of the protos alone, in a folder with a space in its name.
   private func withCopyOfProtos(_ body: (URL) throws -> Void) throws {
     let root = FileManager.default.temporaryDirectory.appending(path: "esp protos \(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: root) }  // A folder left behind in a failed test harms nobody.
     try FileManager.default.createDirectory(at: root, withIntermediateDirectories: true)
-    let proto = Generator.projectRoot.appending(path: "proto")
-    try FileManager.default.copyItem(at: proto, to: root.appending(path: "proto"))
+    try FileManager.default.createDirectory(at: root.appending(path: "interop"), withIntermediateDirectories: true)
+    for folder in ["proto", "interop/proto"] {
+      let original = Generator.projectRoot.appending(path: folder)
+      try FileManager.default.copyItem(at: original, to: root.appending(path: folder))
+    }
     try body(root)
   }
 }

@@ -8,7 +8,7 @@ import Testing
   typealias Answer = ESPV1.IngestStreamResponse
 
   func withService(cursors: [String: UInt64] = [:], maximumQueuedReadings: Int = 1_000_000,
-                   streamLimits: IngestStreamLimits = IngestStreamLimits(),
+                   streamLimits: IngestStreamLimits = TelemetryFixture.withoutHeartbeats,
                    _ body: (TelemetryFixture) async throws -> Void) async throws {
     let fixture = try TelemetryFixture(cursors: cursors, maximumQueuedReadings: maximumQueuedReadings,
                                        streamLimits: streamLimits)
@@ -129,7 +129,7 @@ import Testing
   }
 
   @Test("with too many batches unanswered a stream is not read until half are answered") func window() async throws {
-    var limits = IngestStreamLimits()
+    var limits = TelemetryFixture.withoutHeartbeats
     limits.maximumPendingBatches = 4
     try await withService(streamLimits: limits) { fixture in
       let call = try await fixture.open("IngestStream")

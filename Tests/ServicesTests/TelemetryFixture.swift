@@ -18,10 +18,17 @@ final class TelemetryFixture: Sendable {
   let pipeline: IngestPipeline
   let loop: any EventLoop
   private let group: MultiThreadedEventLoopGroup
+
+  /// On a busy machine a test may take longer than the pause after which a heartbeat comes.
+  static var withoutHeartbeats: IngestStreamLimits {
+    var limits = IngestStreamLimits()
+    limits.heartbeatInterval = .seconds(3600)
+    return limits
+  }
   private let handler: NIOLoopBoundBox<RPCHandler>
 
   init(cursors: [String: UInt64] = [:], maximumQueuedReadings: Int = 1_000_000,
-       streamLimits: IngestStreamLimits = IngestStreamLimits()) throws {
+       streamLimits: IngestStreamLimits = TelemetryFixture.withoutHeartbeats) throws {
     let store = MemoryStore(cursors: cursors)
     self.store = store
     var limits = IngestPipeline.Limits()
