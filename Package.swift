@@ -97,7 +97,7 @@ let package = Package(
            path: "interop/Sources/InteropService"),
     .executableTarget(
       name: "InteropServer",
-      dependencies: ["HTTP2", "InteropService", "RPC", arguments, logging, nioCore, nioPosix, unixSignals],
+      dependencies: ["HTTP2", "InteropService", "RPC", "TLS", arguments, logging, nioCore, nioPosix, unixSignals],
       path: "interop/Sources/InteropServer", swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),

@@ -7,6 +7,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import RPC
+import TLS
 import UnixSignals
 
 @main
@@ -26,7 +27,7 @@ struct InteropServer: AsyncParsableCommand {
   func validate() throws {
     guard (0...65_535).contains(port) else { throw ValidationError("--port is \(port); 0 to 65535 is needed") }
     guard eventLoops >= 1 else { throw ValidationError("--event-loops is \(eventLoops); at least 1 is needed") }
-    guard tlsCert == nil, tlsKey == nil else { throw ValidationError("--tls-cert, --tls-key: not in this build") }
+    guard (tlsCert == nil) == (tlsKey == nil) else { throw ValidationError("--tls-cert and --tls-key go together") }
   }
 
   func run() async throws {
@@ -35,8 +36,9 @@ struct InteropServer: AsyncParsableCommand {
     let router = RPCRouter(InteropTestService(serverID: "espd interop \(getpid())").methods)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoops)
     var signals = await UnixSignalsSequence(trapping: .sigterm, .sigint).makeAsyncIterator()
-    let server = try await HTTP2Server(host: "127.0.0.1", port: port, group: group,
-                                       logger: Logger(label: "grpc-interop-server")) { loop in
+    let logger = Logger(label: "grpc-interop-server")
+    let listener = try listener(logger)
+    let server = try await HTTP2Server(listeners: [listener], group: group, logger: logger) { loop in
       // Interop clients look at code and message only.
       RPCHandler(eventLoop: loop, router: router, statusFields: StatusFields { _ in [] })
     }
@@ -45,5 +47,13 @@ struct InteropServer: AsyncParsableCommand {
     _ = await signals.next()
     await server.drain(deadline: Self.drainTimeout)
     try await group.shutdownGracefully()
+  }
+
+  private func listener(_ logger: Logger) throws -> HTTP2Listener {
+    guard let tlsCert, let tlsKey else { return HTTP2Listener(host: "127.0.0.1", port: port) }
+    let context = try TLSContext(TLSFiles(certificate: tlsCert, key: tlsKey), protocols: ["h2"])
+    return HTTP2Listener(host: "127.0.0.1", port: port) { channel in
+      try channel.pipeline.syncOperations.addHandler(TLSHandler(context, logger: logger))
+    }
   }
 }
