@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+import zlib
 
 import grpc
 import pytest
@@ -141,11 +142,24 @@ def test_another_method_is_405(wire: Wire, method: str):
     assert (answer.http, answer.headers["allow"]) == (405, "POST")
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-nothing"])
+@pytest.mark.parametrize("encoding", ["snappy", "x-nothing"])
 def test_an_encoding_that_is_not_supported_is_named_with_those_that_are(wire: Wire, encoding: str):
     answer = wire.call(INGEST, frame(GOOD, flag=1), grpc_encoding=encoding)
     assert_error(answer, UNIMPLEMENTED, f"grpc-encoding {encoding} is not supported")
-    assert answer.headers["grpc-accept-encoding"] == "identity"
+    assert answer.headers["grpc-accept-encoding"] == "identity,gzip,deflate"
+
+
+@pytest.mark.parametrize(("encoding", "window_bits"), [("gzip", 31), ("deflate", 15)])
+def test_a_compressed_batch_is_stored(wire: Wire, encoding: str, window_bits: int):
+    compressor = zlib.compressobj(wbits=window_bits)
+    message = compressor.compress(GOOD) + compressor.flush()
+    assert wire.call(INGEST, frame(message, flag=1), grpc_encoding=encoding).code == 0
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_message_that_is_not_of_its_encoding_is_internal(wire: Wire, encoding: str):
+    answer = wire.call(INGEST, frame(GOOD, flag=1), grpc_encoding=encoding)
+    assert_error(answer, INTERNAL, f"not complete {encoding}")
 
 
 @pytest.mark.parametrize("timeout", ["", "1", "S", "1x", "-1S", "123456789S", "1.5S", "1 S", "99999999999999999999n"])
