@@ -1,4 +1,4 @@
-// The thirteen signals of a reading, with their names, units and accepted ranges.
+// The thirteen signals of a reading, with their names and accepted ranges.
 
 /// One measured quantity of a pump. The raw value is its place in `Reading.values` and its bit in `SignalSet`.
 package enum Signal: Int, CaseIterable, Sendable {
@@ -23,22 +23,6 @@ package enum Signal: Int, CaseIterable, Sendable {
     case .intakeTemperature: "intake_temperature"
     case .currentUnbalance: "current_unbalance"
     case .leakageCurrent: "leakage_current"
-    }
-  }
-
-  /// The canonical unit, in which a value is stored.
-  package var unit: String {
-    switch self {
-    case .temperature, .intakeTemperature: "degC"
-    case .vibration: "g"
-    case .pressure, .intakePressure, .dischargePressure: "psi"
-    case .flowRate: "bbl/d"
-    case .motorCurrent: "A"
-    case .rpm: "1/min"
-    case .frequency: "Hz"
-    case .motorVoltage: "V"
-    case .currentUnbalance: "%"
-    case .leakageCurrent: "mA"
     }
   }
 

@@ -6,7 +6,7 @@ import RPC
 package final class MemoryExchange: HTTPExchange {
   package var head = HTTPRequestHead()
   package var body = HTTPBody()
-  package var bufferedByteCount: Int { output.count - readByClient }
+  package var bufferedByteCount: Int { output.count }
   package let peer = "test"
 
   package private(set) var status: Int?
@@ -14,10 +14,8 @@ package final class MemoryExchange: HTTPExchange {
   package private(set) var trailers: HTTPFields?
   private(set) var output: [UInt8] = []
   package private(set) var isEnded = false
-  package private(set) var wasReset = false
   private(set) var creditedCount = 0
   private var receivedCount = 0
-  package var readByClient = 0
   package var delegate: (any HTTPExchangeDelegate)?
 
   package init(path: String, fields: [(String, String)] = [("content-type", "application/grpc")],
@@ -79,7 +77,7 @@ package final class MemoryExchange: HTTPExchange {
     isEnded = true
   }
 
-  package func reset(_ reason: HTTPResetReason) { wasReset = true }
+  package func reset(_ reason: HTTPResetReason) { isEnded = true }
   package func creditReceivedBytes() { creditedCount = receivedCount }
 }
 
