@@ -10,6 +10,7 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("ExistentialAny"),
+  .unsafeFlags(["-enforce-exclusivity=unchecked", "-cross-module-optimization"], .when(configuration: .release)),
 ]
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil,
@@ -99,6 +100,14 @@ let package = Package(
       name: "InteropServer",
       dependencies: ["HTTP2", "InteropService", "RPC", "TLS", arguments, logging, nioCore, nioPosix, unixSignals],
       path: "interop/Sources/InteropServer", swiftSettings: strict),
+
+    // Our RPC layer with nothing behind it, for bench/rpc.py.
+    .executableTarget(
+      name: "RPCEcho",
+      dependencies: [
+        "Contracts", "HTTP2", "HTTPCore", "RPC", "Status", "Telemetry", arguments, logging, nioCore, nioPosix,
+      ],
+      path: "bench/Sources/RPCEcho", swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),
     // Doubles of the ports that tests replace.

@@ -25,8 +25,11 @@ final class HTTP2Handler: ChannelInboundHandler {
   private var watch: ConnectionWatch
   /// The server has all the connections it takes: this one hears so and is closed.
   private let isRefused: Bool
+  private let prepared: HTTP2PreparedFields
 
-  init(limits: HTTP2Limits, handler: any HTTPHandler, logger: Logger, isRefused: Bool) {
+  init(limits: HTTP2Limits, handler: any HTTPHandler, logger: Logger, isRefused: Bool,
+       prepared: HTTP2PreparedFields) {
+    self.prepared = prepared
     self.limits = limits
     self.handler = handler
     self.logger = logger
@@ -43,7 +46,8 @@ final class HTTP2Handler: ChannelInboundHandler {
   }
 
   func channelActive(context: ChannelHandlerContext) {
-    let session = HTTP2Session(limits: limits, peer: context.remoteAddress?.description ?? "unknown", tlsPeer: tlsPeer)
+    let session = HTTP2Session(limits: limits, peer: context.remoteAddress?.description ?? "unknown", tlsPeer: tlsPeer,
+                               prepared: prepared)
     session.onOutput = { [unowned self] in scheduleFlush() }
     self.session = session
     if isRefused { return calm("too_many_connections") }
@@ -82,6 +86,7 @@ final class HTTP2Handler: ChannelInboundHandler {
       session.touch(stream, .closed)
     }
     tellNews()
+    session.forgetStreams()
     self.session = nil
   }
 
@@ -161,15 +166,17 @@ final class HTTP2Handler: ChannelInboundHandler {
 
   private func tell(_ stream: HTTP2Stream, _ news: HTTP2Stream.News, _ session: HTTP2Session) {
     if news.contains(.head) { accept(stream) }
-    if news.contains(.body) {
-      if let delegate = stream.delegate {
+    if let delegate = stream.delegate {
+      // The end says it all: the body is there.
+      if news.contains(.end) {
+        delegate.exchangeReceivedEnd()
+      } else if news.contains(.body) {
         delegate.exchangeReceivedBody()
-      } else {
-        stream.body.removeAll()
-        stream.creditReceivedBytes()
       }
+    } else if news.contains(.body) {
+      stream.body.removeAll()
+      stream.creditReceivedBytes()
     }
-    if news.contains(.end) { stream.delegate?.exchangeReceivedEnd() }
     if news.contains(.drained), stream.bufferedByteCount < limits.streamBufferBytes {
       stream.delegate?.exchangeDrained()
     }

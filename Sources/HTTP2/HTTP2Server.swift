@@ -105,6 +105,7 @@ package actor HTTP2Server {
 private final class LoopConnections: Sendable {
   private struct State {
     var handler: any HTTPHandler
+    let prepared = HTTP2PreparedFields()
     var open: [ObjectIdentifier: HTTP2Handler] = [:]
     var isDraining = false
     /// Runs while there are connections.
@@ -130,7 +131,8 @@ private final class LoopConnections: Sendable {
     // Accepted just as the drain began: nobody will tell it to go.
     guard !state.value.isDraining else { return channel.close(promise: nil) }
     let isRefused = total.number.add(1, ordering: .relaxed).newValue > limits.maximumConnections
-    let handler = HTTP2Handler(limits: limits, handler: state.value.handler, logger: logger, isRefused: isRefused)
+    let handler = HTTP2Handler(limits: limits, handler: state.value.handler, logger: logger, isRefused: isRefused,
+                               prepared: state.value.prepared)
     let id = ObjectIdentifier(handler)
     state.value.open[id] = handler
     channel.closeFuture.whenComplete { [self] _ in

@@ -45,19 +45,18 @@ private func stream(_ raw: OpaquePointer?, _ id: Int32) -> HTTP2Stream? {
 private func onBeginHeaders(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?,
                             _ userData: UnsafeMutableRawPointer?) -> Int32 {
   guard let frame = unsafe frame, let session = unsafe session(userData) else { return 0 }
-  if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
-    _ = unsafe session.makeStream(id: frame.pointee.hd.stream_id)
-  }
+  // A field block is not interrupted (RFC 9113 4.3): its fields need not look for their stream. Trailers of a request
+  // have no use in gRPC; they are read and dropped.
+  session.headStream = unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
+    ? session.makeStream(id: frame.pointee.hd.stream_id) : nil
   return 0
 }
 
 private func onHeader(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ name: UnsafePointer<UInt8>?,
                       _ nameCount: Int, _ value: UnsafePointer<UInt8>?, _ valueCount: Int, _ flags: UInt8,
                       _ userData: UnsafeMutableRawPointer?) -> Int32 {
-  guard let frame = unsafe frame, let session = unsafe session(userData),
-        let stream = unsafe stream(raw, frame.pointee.hd.stream_id) else { return 0 }
-  // Trailers of a request have no use in gRPC; they are read and dropped.
-  guard unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST, !stream.isHeaderListTooLarge else { return 0 }
+  guard let session = unsafe session(userData), let stream = session.headStream,
+        !stream.isHeaderListTooLarge else { return 0 }
   let nameBytes = unsafe UnsafeBufferPointer(start: name, count: nameCount)
   let valueBytes = unsafe UnsafeBufferPointer(start: value, count: valueCount)
   unsafe stream.head.fields.append(name: nameBytes.span, value: valueBytes.span)
@@ -148,10 +147,8 @@ func readOutbound(_ raw: OpaquePointer?, _ id: Int32, _ buffer: UnsafeMutablePoi
   stream.outboundStart = 0
   if stream.isFinished {
     unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
-    if let trailers = stream.trailers {
-      unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-      session.submitTrailers(stream, trailers)
-    }
+    unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+    session.submitTrailers(stream)
     return count
   }
   if count > 0 {

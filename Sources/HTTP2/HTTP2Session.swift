@@ -23,6 +23,8 @@ struct HTTP2SessionError: Error {
   /// Streams with news, in the order in which it came; the connection takes and clears it.
   var touched: [HTTP2Stream] = []
   private(set) var live: [HTTP2Stream] = []
+  /// The stream whose request head is coming; nil while that of trailers is.
+  var headStream: HTTP2Stream?
   /// The answer to our drain PING came: the client has seen the shutdown notice.
   var isDrainAcknowledged = false
   /// PINGs of the peer; the connection takes and clears them, as it does the two notes behind.
@@ -44,8 +46,11 @@ struct HTTP2SessionError: Error {
   private var spare: [HTTP2Stream] = []
   private let raw: OpaquePointer
   private var fieldScratch: [nghttp2_nv] = unsafe []
+  private let prepared: HTTP2PreparedFields
 
-  init(limits: HTTP2Limits, peer: String, tlsPeer: TLSPeer?) {
+  /// - Parameter prepared: its loop's.
+  init(limits: HTTP2Limits, peer: String, tlsPeer: TLSPeer?, prepared: HTTP2PreparedFields) {
+    self.prepared = prepared
     self.limits = limits
     self.peer = peer
     self.tlsPeer = tlsPeer
@@ -120,27 +125,47 @@ struct HTTP2SessionError: Error {
     if spare.count < Self.maximumSpareStreams { spare.append(stream) }
   }
 
+  /// The connection is gone and its streams have been told.
+  func forgetStreams() {
+    live = []
+    spare = []
+    touched = []
+    headStream = nil
+  }
+
   // MARK: Submitting
 
   func submitResponse(_ stream: HTTP2Stream, status: Int, fields: HTTPFields, isEnd: Bool) {
     var head = HTTPFields()
     head.append(":status", status == 200 ? "200" : String(status))
-    unsafe withFields(head, fields) { pointer, count in
-      var provider = unsafe nghttp2_data_provider()
-      unsafe provider.source.ptr = Unmanaged.passUnretained(stream).toOpaque()
-      unsafe provider.read_callback = readOutbound
-      // DATA_EXIST or INVALID_STATE would mean a second response: `HTTP2Stream.respond` prevents it.
-      let code = unsafe isEnd ? nghttp2_submit_response(raw, stream.id, pointer, count, nil)
-        : withUnsafePointer(to: &provider) { unsafe nghttp2_submit_response(raw, stream.id, pointer, count, $0) }
-      precondition(code == 0 || code == NGHTTP2_ERR_NOMEM.rawValue, "nghttp2 refuses a response: \(Self.text(code))")
-    }
+    unsafe withFields(head, fields) { unsafe submitResponse(stream, $0, $1, isEnd: isEnd) }
+  }
+
+  func submitResponse(_ stream: HTTP2Stream, _ head: PreparedFields) {
+    let fields = prepared[head]
+    unsafe submitResponse(stream, fields.pointer, fields.count, isEnd: false)
+  }
+
+  private func submitResponse(_ stream: HTTP2Stream, _ fields: UnsafePointer<nghttp2_nv>?, _ count: Int, isEnd: Bool) {
+    var provider = unsafe nghttp2_data_provider()
+    unsafe provider.source.ptr = Unmanaged.passUnretained(stream).toOpaque()
+    unsafe provider.read_callback = readOutbound
+    // DATA_EXIST or INVALID_STATE would mean a second response: `HTTP2Stream.respond` prevents it.
+    let code = unsafe isEnd ? nghttp2_submit_response(raw, stream.id, fields, count, nil)
+      : withUnsafePointer(to: &provider) { unsafe nghttp2_submit_response(raw, stream.id, fields, count, $0) }
+    precondition(code == 0 || code == NGHTTP2_ERR_NOMEM.rawValue, "nghttp2 refuses a response: \(Self.text(code))")
     onOutput()
   }
 
   /// Only from `readOutbound`, when the last body byte is on its way.
-  func submitTrailers(_ stream: HTTP2Stream, _ fields: HTTPFields) {
-    unsafe withFields(HTTPFields(), fields) { pointer, count in
-      _ = unsafe nghttp2_submit_trailer(raw, stream.id, pointer, count)
+  func submitTrailers(_ stream: HTTP2Stream) {
+    if let trailers = stream.preparedTrailers {
+      let fields = prepared[trailers]
+      _ = unsafe nghttp2_submit_trailer(raw, stream.id, fields.pointer, fields.count)
+    } else {
+      unsafe withFields(HTTPFields(), stream.trailers ?? HTTPFields()) { pointer, count in
+        _ = unsafe nghttp2_submit_trailer(raw, stream.id, pointer, count)
+      }
     }
   }
 

@@ -13,7 +13,8 @@ final class HTTP2Stream: HTTPExchange {
     static let closed = News(rawValue: 16)
   }
 
-  unowned let session: HTTP2Session
+  /// A cycle that `HTTP2Session.forgetStreams` breaks: a counted reference that is never nil costs least on the way.
+  let session: HTTP2Session
   var id: Int32 = 0
   /// Place in `HTTP2Session.live`.
   var liveIndex = 0
@@ -33,6 +34,8 @@ final class HTTP2Stream: HTTPExchange {
   var isFinished = false
   var hasReceivedEnd = false
   var trailers: HTTPFields?
+  /// Instead of `trailers`.
+  var preparedTrailers: PreparedFields?
   /// nghttp2 asked for data when there was none; it must be woken.
   var isDeferred = false
   /// Its delegate is answering; counted in `HTTP2Session.runningCount`.
@@ -58,6 +61,7 @@ final class HTTP2Stream: HTTPExchange {
     isFinished = false
     hasReceivedEnd = false
     trailers = nil
+    preparedTrailers = nil
     isDeferred = false
     isClosed = false
   }
@@ -89,6 +93,13 @@ final class HTTP2Stream: HTTPExchange {
     session.submitResponse(self, status: status, fields: fields, isEnd: isEnd)
   }
 
+  func respond(_ head: PreparedFields) {
+    guard !isClosed else { return }
+    precondition(!hasResponded, "a response has one head")
+    hasResponded = true
+    session.submitResponse(self, head)
+  }
+
   func write(_ append: (inout [UInt8]) -> Void) {
     guard !isClosed else { return }
     precondition(hasResponded && !isFinished, "body bytes come between head and end")
@@ -97,9 +108,18 @@ final class HTTP2Stream: HTTPExchange {
   }
 
   func finish(trailers: HTTPFields) {
+    self.trailers = trailers
+    finish()
+  }
+
+  func finish(_ trailers: PreparedFields) {
+    preparedTrailers = trailers
+    finish()
+  }
+
+  private func finish() {
     guard !isClosed else { return }
     precondition(hasResponded && !isFinished, "a response ends once")
-    self.trailers = trailers
     isFinished = true
     stopRunning()
     wake()

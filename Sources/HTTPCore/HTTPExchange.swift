@@ -16,10 +16,14 @@ package protocol HTTPExchange: AnyObject {
 
   /// Sends the response head; with `isEnd` it is the whole response.
   func respond(status: Int, fields: HTTPFields, isEnd: Bool)
+  /// Sends the head of a response whose body follows.
+  func respond(_ head: PreparedFields)
   /// Lets the caller append body bytes where they leave from, with no copy between.
   func write(_ append: (inout [UInt8]) -> Void)
   /// Ends the response with trailers; what the request still sends is not wanted.
   func finish(trailers: HTTPFields)
+  /// The same with trailers that many responses have.
+  func finish(_ trailers: PreparedFields)
   /// Ends the exchange at once, whatever state it is in.
   func reset(_ reason: HTTPResetReason)
   /// Opens the peer's window again by what was received so far and not yet credited. Not called: the peer waits.
@@ -29,6 +33,9 @@ package protocol HTTPExchange: AnyObject {
 extension HTTPExchange {
   /// Transports without TLS.
   package var tlsPeer: TLSPeer? { nil }
+
+  package func respond(_ head: PreparedFields) { respond(status: head.status, fields: head.fields, isEnd: false) }
+  package func finish(_ trailers: PreparedFields) { finish(trailers: trailers.fields) }
 }
 
 /// Why an exchange is cut; each HTTP version has its own code for it.

@@ -10,16 +10,14 @@ package struct HTTPRequestHead: Sendable {
   package var method: String { fields[":method"] ?? "" }
   package var path: String { fields[":path"] ?? "" }
 
-  package func isMethod(_ method: String) -> Bool { isValue(of: ":method", method) }
+  package func isMethod(_ method: String) -> Bool {
+    guard let index = fields.firstIndex(of: KnownField.method) else { return false }
+    return fields.withValue(at: index) { $0.isEqual(to: method) }
+  }
 
   /// Gives the path without making a String of it; empty when there is none.
   package func withPath<Result>(_ body: (Span<UInt8>) -> Result) -> Result {
-    guard let index = fields.firstIndex(of: ":path") else { return body([UInt8]().span) }
+    guard let index = fields.firstIndex(of: KnownField.path) else { return body([UInt8]().span) }
     return fields.withValue(at: index, body)
-  }
-
-  private func isValue(of name: String, _ wanted: String) -> Bool {
-    guard let index = fields.firstIndex(of: name) else { return false }
-    return fields.withValue(at: index) { $0.isEqual(to: wanted) }
   }
 }

@@ -15,6 +15,8 @@ package struct RPCLimits: Sendable {
 /// The gRPC server protocol on one event loop.
 package final class RPCHandler: HTTPHandler {
   static let responseFields = HTTPFields([("content-type", "application/grpc")])
+  /// The head of a response without metadata or compression.
+  static let responseHead = PreparedFields(status: 200, fields: responseFields)
 
   let eventLoop: any EventLoop
   let executor: any TaskExecutor
@@ -42,18 +44,19 @@ package final class RPCHandler: HTTPHandler {
   }
 
   package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
-    guard isGRPC(exchange.head) else {
+    let head = exchange.head
+    guard isGRPC(head) else {
       exchange.respond(status: 415, fields: HTTPFields([("accept-post", "application/grpc")]), isEnd: true)
       return nil
     }
-    guard exchange.head.isMethod("POST") else {
+    guard head.isMethod("POST") else {
       exchange.respond(status: 405, fields: HTTPFields([("allow", "POST")]), isEnd: true)
       return nil
     }
     do throws(RPCStatus) {
-      let method = try method(of: exchange.head)
-      let encoding = try encoding(of: exchange.head)
-      let timeout = try timeout(of: exchange.head)
+      let method = try method(of: head)
+      let encoding = try encoding(of: head)
+      let timeout = try timeout(of: head)
       let call = RPCCall(method: method, encoding: encoding, exchange: exchange, handler: self)
       call.start(timeout: timeout)
       return call
@@ -68,11 +71,12 @@ package final class RPCHandler: HTTPHandler {
 
   /// `application/grpc`, alone or followed by `+proto` or parameters; not `application/grpc-web`.
   private func isGRPC(_ head: HTTPRequestHead) -> Bool {
-    guard let index = head.fields.firstIndex(of: "content-type") else { return false }
+    guard let index = head.fields.firstIndex(of: KnownField.contentType) else { return false }
     return head.fields.withValue(at: index) { value in
+      if value.matches("application/grpc") { return true }
       guard value.hasPrefix("application/grpc") else { return false }
       let rest = value.extracting(16..<value.count)
-      return rest.isEmpty || rest[0] == UInt8(ascii: ";") || rest.isEqual(to: "+proto") || rest.hasPrefix("+proto;")
+      return rest[0] == UInt8(ascii: ";") || rest.isEqual(to: "+proto") || rest.hasPrefix("+proto;")
     }
   }
 
@@ -85,7 +89,7 @@ package final class RPCHandler: HTTPHandler {
   }
 
   private func encoding(of head: HTTPRequestHead) throws(RPCStatus) -> MessageEncoding {
-    guard let index = head.fields.firstIndex(of: "grpc-encoding") else { return .identity }
+    guard let index = head.fields.firstIndex(of: KnownField.grpcEncoding) else { return .identity }
     guard let encoding = head.fields.withValue(at: index, MessageEncoding.init(name:)) else {
       throw RPCStatus(.unimplemented, """
         grpc-encoding \(head.fields["grpc-encoding"] ?? "") is not supported; supported: \(MessageEncoding.accepted)
@@ -95,7 +99,7 @@ package final class RPCHandler: HTTPHandler {
   }
 
   private func timeout(of head: HTTPRequestHead) throws(RPCStatus) -> Duration? {
-    guard let index = head.fields.firstIndex(of: "grpc-timeout") else { return nil }
+    guard let index = head.fields.firstIndex(of: KnownField.grpcTimeout) else { return nil }
     guard let timeout = head.fields.withValue(at: index, GRPCTimeout.parse) else {
       throw RPCStatus(.invalidArgument, """
         grpc-timeout \(head.fields["grpc-timeout"] ?? ""): expected 1 to 8 digits and one of H M S m u n

@@ -1,7 +1,8 @@
 // One method of a service: its path and what it does with a call.
 
-/// A method as the router knows it. Generated code makes these from the services' protocols.
-package struct RPCMethod: Sendable {
+/// A method as the router knows it. Generated code makes these from the services' protocols. A class, so that a call
+/// holds it for one reference count.
+package final class RPCMethod: Sendable {
   /// How a method takes its request.
   package enum Handler: Sendable {
     /// One message, given when it is complete; the method answers now or later, through the call.
