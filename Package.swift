@@ -64,13 +64,14 @@ let package = Package(
     module("Telemetry"),
 
     // 2: one protocol or one C library each.
-    module("HTTP2", ["CNghttp2", "HTTPCore", nioCore, nioPosix, logging]),
+    module("HTTP2", ["CNghttp2", "HTTPCore", nioCore, logging]),
     module("TLS", ["COpenSSL", "HTTPCore", nioCore, logging]),
     module("RPC", ["CZlib", "HTTPCore", "Status", nioCore]),
     module("Protobuf", ["CMessageTypes", "CProtobufC", "Status"]),
     module("PostgresStore", ["CLibpq", "Status", "Telemetry", logging], resources: [.embedInCode("Migrations")]),
 
-    // 3: methods on decoded messages, and the way of a batch.
+    // 3: listening, methods on decoded messages, and the way of a batch.
+    module("HTTPServer", ["HTTP2", "HTTPCore", nioCore, nioPosix, logging]),
     module("RPCMessages", ["Protobuf", "RPC", "Status"]),
     module("Pipeline", ["PostgresStore", "Status", "Telemetry", logging]),
 
@@ -86,7 +87,7 @@ let package = Package(
     .executableTarget(
       name: "espd",
       dependencies: [
-        "Contracts", "HTTP2", "Pipeline", "PostgresStore", "RPC", "Services", "TLS", "Telemetry", arguments,
+        "Contracts", "HTTPServer", "Pipeline", "PostgresStore", "RPC", "Services", "TLS", "Telemetry", arguments,
         configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
@@ -97,7 +98,7 @@ let package = Package(
            path: "interop/Sources/InteropService"),
     .executableTarget(
       name: "InteropServer",
-      dependencies: ["HTTP2", "InteropService", "RPC", "TLS", arguments, logging, nioCore, nioPosix, unixSignals],
+      dependencies: ["HTTPServer", "InteropService", "RPC", "TLS", arguments, logging, nioCore, nioPosix, unixSignals],
       path: "interop/Sources/InteropServer", swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),
@@ -107,8 +108,8 @@ let package = Package(
       path: "Tests/TestSupport", swiftSettings: strict),
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
-    tests("HTTP2Tests", ["HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
-    tests("TLSTests", ["TLS", "COpenSSL", "HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
+    tests("HTTP2Tests", ["HTTP2", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
+    tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
     tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
     tests("ServicesTests", [

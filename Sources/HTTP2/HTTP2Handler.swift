@@ -4,7 +4,7 @@ internal import Logging
 internal import NIOCore
 
 /// The channel handler of a server connection; concrete, because a generic one costs 900 instructions a request.
-final class HTTP2Handler: ChannelInboundHandler {
+final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
@@ -103,7 +103,7 @@ final class HTTP2Handler: ChannelInboundHandler {
 
   func close() { context?.close(promise: nil) }
 
-  /// Each `HTTP2Limits.watchInterval`.
+  /// What is due by `ConnectionWatch`.
   func check(at now: ContinuousClock.Instant) {
     guard let session else { return }
     switch watch.check(at: now, openStreams: session.live.count) {
