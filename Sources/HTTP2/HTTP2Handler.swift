@@ -4,7 +4,7 @@ internal import Logging
 internal import NIOCore
 
 /// The channel handler of a server connection; concrete, because a generic one costs 900 instructions a request.
-final class HTTP2Handler: ChannelInboundHandler {
+final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
@@ -25,11 +25,8 @@ final class HTTP2Handler: ChannelInboundHandler {
   private var watch: ConnectionWatch
   /// The server has all the connections it takes: this one hears so and is closed.
   private let isRefused: Bool
-  private let prepared: HTTP2PreparedFields
 
-  init(limits: HTTP2Limits, handler: any HTTPHandler, logger: Logger, isRefused: Bool,
-       prepared: HTTP2PreparedFields) {
-    self.prepared = prepared
+  init(limits: HTTP2Limits, handler: any HTTPHandler, logger: Logger, isRefused: Bool) {
     self.limits = limits
     self.handler = handler
     self.logger = logger
@@ -46,8 +43,7 @@ final class HTTP2Handler: ChannelInboundHandler {
   }
 
   func channelActive(context: ChannelHandlerContext) {
-    let session = HTTP2Session(limits: limits, peer: context.remoteAddress?.description ?? "unknown", tlsPeer: tlsPeer,
-                               prepared: prepared)
+    let session = HTTP2Session(limits: limits, peer: context.remoteAddress?.description ?? "unknown", tlsPeer: tlsPeer)
     session.onOutput = { [unowned self] in scheduleFlush() }
     self.session = session
     if isRefused { return calm("too_many_connections") }
@@ -108,7 +104,7 @@ final class HTTP2Handler: ChannelInboundHandler {
 
   func close() { context?.close(promise: nil) }
 
-  /// Each `HTTP2Limits.watchInterval`.
+  /// What is due by `ConnectionWatch`.
   func check(at now: ContinuousClock.Instant) {
     guard let session else { return }
     switch watch.check(at: now, openStreams: session.live.count) {

@@ -23,8 +23,7 @@ struct HTTP2SessionError: Error {
   /// Streams with news, in the order in which it came; the connection takes and clears it.
   var touched: [HTTP2Stream] = []
   private(set) var live: [HTTP2Stream] = []
-  /// The stream whose request head is coming; nil while that of trailers is.
-  var headStream: HTTP2Stream?
+  var headReader: HTTP2HeadReader
   /// The answer to our drain PING came: the client has seen the shutdown notice.
   var isDrainAcknowledged = false
   /// PINGs of the peer; the connection takes and clears them, as it does the two notes behind.
@@ -46,11 +45,10 @@ struct HTTP2SessionError: Error {
   private var spare: [HTTP2Stream] = []
   private let raw: OpaquePointer
   private var fieldScratch: [nghttp2_nv] = unsafe []
-  private let prepared: HTTP2PreparedFields
+  private var prepared = HTTP2PreparedForms()
 
-  /// - Parameter prepared: its loop's.
-  init(limits: HTTP2Limits, peer: String, tlsPeer: TLSPeer?, prepared: HTTP2PreparedFields) {
-    self.prepared = prepared
+  init(limits: HTTP2Limits, peer: String, tlsPeer: TLSPeer?) {
+    headReader = HTTP2HeadReader(maximumBytes: Int(limits.maximumHeaderListBytes))
     self.limits = limits
     self.peer = peer
     self.tlsPeer = tlsPeer
@@ -130,7 +128,6 @@ struct HTTP2SessionError: Error {
     live = []
     spare = []
     touched = []
-    headStream = nil
   }
 
   // MARK: Submitting
@@ -180,6 +177,9 @@ struct HTTP2SessionError: Error {
     case .refused: submitReset(stream, NGHTTP2_REFUSED_STREAM)
     }
   }
+
+  /// The request breaks a rule of HTTP: a stream error (RFC 9113 8.1.1).
+  func refuseMalformed(_ stream: HTTP2Stream) { submitReset(stream, NGHTTP2_PROTOCOL_ERROR) }
 
   private func submitReset(_ stream: HTTP2Stream, _ code: nghttp2_error_code) {
     _ = unsafe nghttp2_submit_rst_stream(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)

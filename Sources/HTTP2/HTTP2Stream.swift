@@ -21,7 +21,12 @@ final class HTTP2Stream: HTTPExchange {
 
   var head = HTTPRequestHead()
   var body = HTTPBody()
-  var isHeaderListTooLarge = false
+  private(set) var isHeaderListTooLarge = false
+  /// As its head announced them; nil = not at all.
+  private var contentLength: Int?
+  var receivedBodyBytes = 0
+  /// It broke a rule of HTTP and is being reset: what still comes is dropped.
+  var isMalformed = false
   var news: News = []
   var isTouched = false
   var delegate: (any HTTPExchangeDelegate)?
@@ -47,11 +52,26 @@ final class HTTP2Stream: HTTPExchange {
 
   func open(id: Int32) { self.id = id }
 
+  func take(_ head: HTTP2Head) {
+    self.head = head.request
+    isHeaderListTooLarge = head.isTooLarge
+    contentLength = head.contentLength
+  }
+
+  /// Whether the body is not longer than its announced length and, at the end, not shorter (RFC 9113 8.1.1).
+  func bodyAddsUp(isEnd: Bool) -> Bool {
+    guard let contentLength else { return true }
+    return isEnd ? receivedBodyBytes == contentLength : receivedBodyBytes <= contentLength
+  }
+
   /// Back to the state of a new stream, storage kept.
   func recycle() {
-    head.fields.removeAll(keepingCapacity: true)
+    head = HTTPRequestHead()
     body.removeAll()
     isHeaderListTooLarge = false
+    contentLength = nil
+    receivedBodyBytes = 0
+    isMalformed = false
     news = []
     delegate = nil
     uncreditedBytes = 0

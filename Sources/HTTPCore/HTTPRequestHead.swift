@@ -4,6 +4,8 @@
 package struct HTTPRequestHead: Sendable {
   /// Pseudo-header fields of HTTP/2 (`:method`, `:path`, ...) first, then the others.
   package var fields = HTTPFields()
+  /// Shared by requests with the very same fields; nil where the transport does not know such.
+  package var memo: HTTPHeadMemo?
 
   package init() {}
 

@@ -75,17 +75,21 @@ extension RPCCall {
     }
   }
 
-  private func deliverSingle(_ body: (Span<UInt8>, RPCCall) -> Void) {
+  private func deliverSingle(_ method: (Span<UInt8>, RPCCall) -> Void) {
     guard let exchange else { return }
-    switch firstFrame(of: exchange) {
-    case .message(let range) where exchange.body.count == range.upperBound:
-      exchange.body.withBytes { body($0.extracting(range), self) }
-    case .compressedMessage(let range) where exchange.body.count == range.upperBound:
-      deliverInflated(range, of: exchange) { body($0, self) }
+    let body = exchange.body
+    let first = body.withBytes {
+      MessageFrame.first(in: $0, maximumMessageBytes: handler.limits.maximumMessageBytes)
+    }
+    switch first {
+    case .message(let range) where body.count == range.upperBound:
+      body.withBytes { method($0.extracting(range), self) }
+    case .compressedMessage(let range) where body.count == range.upperBound:
+      deliverInflated(range, of: exchange) { method($0, self) }
     case .message, .compressedMessage:
-      finish(RPCStatus(.unimplemented, "\(method.path) takes one request message; more came"))
-    case .incomplete where exchange.body.count == 0:
-      finish(RPCStatus(.unimplemented, "\(method.path) takes one request message; none came"))
+      finish(RPCStatus(.unimplemented, "\(self.method.path) takes one request message; more came"))
+    case .incomplete where body.count == 0:
+      finish(RPCStatus(.unimplemented, "\(self.method.path) takes one request message; none came"))
     case .incomplete(let missing): finish(truncated(missing))
     case let malformed: finish(problem(malformed))
     }

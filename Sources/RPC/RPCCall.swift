@@ -7,7 +7,7 @@ package import Status
 /// after the client has gone is dropped.
 package final class RPCCall: @unchecked Sendable {
   // @unchecked because a call crosses to other threads only to be brought back to its loop, which each entry asserts.
-  package let method: RPCMethod
+  private let route: RPCRoute
   let handler: RPCHandler
   private(set) var exchange: (any HTTPExchange)?
   private(set) var receiver: (any RPCMessageReceiver)?
@@ -22,7 +22,6 @@ package final class RPCCall: @unchecked Sendable {
   private var responseEncoding = MessageEncoding.identity
 
   // The state of RPCCall+Receiving.
-  let requestEncoding: MessageEncoding
   var isPaused = false
   var isDelivering = false
   var hasReceivedEnd = false
@@ -30,12 +29,14 @@ package final class RPCCall: @unchecked Sendable {
   /// Whether the message that is being given came compressed.
   package internal(set) var isMessageCompressed = false
 
-  init(method: RPCMethod, encoding: MessageEncoding, exchange: any HTTPExchange, handler: RPCHandler) {
-    self.method = method
-    requestEncoding = encoding
+  init(route: RPCRoute, exchange: any HTTPExchange, handler: RPCHandler) {
+    self.route = route
     self.exchange = exchange
     self.handler = handler
   }
+
+  package var method: RPCMethod { route.method }
+  var requestEncoding: MessageEncoding { route.encoding }
 
   package var eventLoop: any EventLoop { handler.eventLoop }
   package var executor: any TaskExecutor { handler.executor }
@@ -136,8 +137,8 @@ package final class RPCCall: @unchecked Sendable {
 
   // MARK: Life
 
-  func start(timeout: Duration?) {
-    if let timeout {
+  func start() {
+    if let timeout = route.timeout {
       deadline = .now + timeout
       guard timeout > .zero else { return deadlinePassed() }
       deadlineTimer = eventLoop.scheduleTask(in: .nanoseconds(timeout.nanoseconds)) { [weak self] in

@@ -12,6 +12,19 @@ package struct RPCLimits: Sendable {
   package init() {}
 }
 
+/// What the head of a call says: found out once for all calls of a connection that have the same head.
+final class RPCRoute {
+  let method: RPCMethod
+  let encoding: MessageEncoding
+  let timeout: Duration?
+
+  init(method: RPCMethod, encoding: MessageEncoding, timeout: Duration?) {
+    self.method = method
+    self.encoding = encoding
+    self.timeout = timeout
+  }
+}
+
 /// The gRPC server protocol on one event loop.
 package final class RPCHandler: HTTPHandler {
   static let responseFields = HTTPFields([("content-type", "application/grpc")])
@@ -45,6 +58,7 @@ package final class RPCHandler: HTTPHandler {
 
   package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
     let head = exchange.head
+    if let route = head.memo?.value as? RPCRoute { return start(route, exchange) }
     guard isGRPC(head) else {
       exchange.respond(status: 415, fields: HTTPFields([("accept-post", "application/grpc")]), isEnd: true)
       return nil
@@ -54,12 +68,10 @@ package final class RPCHandler: HTTPHandler {
       return nil
     }
     do throws(RPCStatus) {
-      let method = try method(of: head)
-      let encoding = try encoding(of: head)
-      let timeout = try timeout(of: head)
-      let call = RPCCall(method: method, encoding: encoding, exchange: exchange, handler: self)
-      call.start(timeout: timeout)
-      return call
+      let route = RPCRoute(method: try method(of: head), encoding: try encoding(of: head),
+                           timeout: try timeout(of: head))
+      head.memo?.value = route
+      return start(route, exchange)
     } catch {
       var fields = Self.responseFields
       if error.code == .unimplemented { fields.append("grpc-accept-encoding", MessageEncoding.accepted) }
@@ -67,6 +79,12 @@ package final class RPCHandler: HTTPHandler {
       exchange.respond(status: 200, fields: fields, isEnd: true)
       return nil
     }
+  }
+
+  private func start(_ route: RPCRoute, _ exchange: any HTTPExchange) -> RPCCall {
+    let call = RPCCall(route: route, exchange: exchange, handler: self)
+    call.start()
+    return call
   }
 
   /// `application/grpc`, alone or followed by `+proto` or parameters; not `application/grpc-web`.

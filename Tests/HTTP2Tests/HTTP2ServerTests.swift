@@ -1,6 +1,7 @@
 // The server by its frames: exchange, windows, refusals, drain.
 import HTTP2
 import HTTPCore
+import HTTPServer
 import Logging
 import NIOCore
 import NIOPosix
@@ -51,9 +52,10 @@ private final class TestDelegate: HTTPExchangeDelegate {
 
 @Suite("HTTP/2 server") struct HTTP2ServerTests {
   /// A server for one test on a free port, drained at its end.
-  func withServer(_ limits: HTTP2Limits = HTTP2Limits(), _ body: (HTTP2Server) async throws -> Void) async throws {
+  func withServer(_ limits: HTTPServerLimits = HTTPServerLimits(),
+                  _ body: (HTTPServer) async throws -> Void) async throws {
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let server = try await HTTP2Server(host: "127.0.0.1", port: 0, group: .singletonMultiThreadedEventLoopGroup,
+    let server = try await HTTPServer(host: "127.0.0.1", port: 0, group: .singletonMultiThreadedEventLoopGroup,
                                        limits: limits, logger: logger) { _ in TestHandler() }
     do { try await body(server) } catch { Issue.record(error) }
     await server.drain(deadline: .zero)
@@ -122,8 +124,8 @@ private final class TestDelegate: HTTPExchangeDelegate {
   }
 
   @Test("a client that sends beyond its window is cut off") func beyondWindow() async throws {
-    var limits = HTTP2Limits()
-    limits.streamWindowBytes = 65_535
+    var limits = HTTPServerLimits()
+    limits.http2.streamWindowBytes = 65_535
     try await withServer(limits) { server in
       try await FrameClient.with(server.address) { client in
         try await client.greet()

@@ -2,8 +2,7 @@
 import ArgumentParser
 import Contracts
 import Foundation
-import HTTP2
-import HTTPCore
+import HTTPServer
 import Logging
 import NIOCore
 import NIOPosix
@@ -27,7 +26,7 @@ struct RPCEcho: AsyncParsableCommand {
       .unaryBytes("/esp.v1.TelemetryService/Ingest") { loop.ingest($0, $1) },
       .streamingBytes("/esp.v1.TelemetryService/IngestStream") { EchoStream(call: $0, loop: loop) },
     ])
-    let server = try await HTTP2Server(host: "127.0.0.1", port: port, group: group, logger: Logger(label: "rpc-echo")) {
+    let server = try await HTTPServer(host: "127.0.0.1", port: port, group: group, logger: Logger(label: "rpc-echo")) {
       RPCHandler(eventLoop: $0, router: router, statusFields: StatusFields(encodeDetails: StatusDetails.encode))
     }
     print("rpc-echo ready: listening on 127.0.0.1:\(server.address.port ?? 0)")
