@@ -42,14 +42,26 @@ package final class RPCHandler: HTTPHandler {
   }
 
   package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
-    guard isGRPC(exchange.head) else {
-      exchange.respond(status: 415, fields: HTTPFields([("accept-post", "application/grpc")]), isEnd: true)
+    guard let type = GRPCContentType(exchange.head) else {
+      refuse(exchange)
       return nil
     }
     guard exchange.head.isMethod("POST") else {
       exchange.respond(status: 405, fields: HTTPFields([("allow", "POST")]), isEnd: true)
       return nil
     }
+    guard type != .grpc else {
+      if exchange.carriesTrailers { return begin(exchange) }
+      exchange.respond(status: 505, text: "gRPC needs HTTP/2; over HTTP/1.1 use application/grpc-web+proto")
+      return nil
+    }
+    let web = GRPCWebExchange(exchange, type)
+    web.call = begin(web)
+    return web.call == nil ? nil : web
+  }
+
+  /// Makes the call, or answers why there is none.
+  private func begin(_ exchange: any HTTPExchange) -> RPCCall? {
     do throws(RPCStatus) {
       let method = try method(of: exchange.head)
       let encoding = try encoding(of: exchange.head)
@@ -66,14 +78,20 @@ package final class RPCHandler: HTTPHandler {
     }
   }
 
-  /// `application/grpc`, alone or followed by `+proto` or parameters; not `application/grpc-web`.
-  private func isGRPC(_ head: HTTPRequestHead) -> Bool {
-    guard let index = head.fields.firstIndex(of: "content-type") else { return false }
-    return head.fields.withValue(at: index) { value in
-      guard value.hasPrefix("application/grpc") else { return false }
-      let rest = value.extracting(16..<value.count)
-      return rest.isEmpty || rest[0] == UInt8(ascii: ";") || rest.isEqual(to: "+proto") || rest.hasPrefix("+proto;")
+  /// What carries no gRPC, in HTTP's words: is the path ours, and if so, what is wrong.
+  private func refuse(_ exchange: any HTTPExchange) {
+    let head = exchange.head
+    let isMethod: Bool
+    do throws(RPCStatus) { isMethod = try method(of: head).path.isEmpty == false } catch { isMethod = false }
+    guard isMethod else {
+      return exchange.respond(status: 404, text: "there is nothing at this path")
     }
+    guard head.isMethod("POST") else {
+      return exchange.respond(status: 405, fields: HTTPFields([("allow", "POST")]), text: "calls are POST")
+    }
+    let types = (exchange.carriesTrailers ? "application/grpc, " : "")
+      + "application/grpc-web, application/grpc-web-text"
+    exchange.respond(status: 415, fields: HTTPFields([("accept-post", types)]), text: "content-type: one of \(types)")
   }
 
   private func method(of head: HTTPRequestHead) throws(RPCStatus) -> RPCMethod {
