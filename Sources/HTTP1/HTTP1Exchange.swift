@@ -39,14 +39,16 @@ final class HTTP1Exchange: HTTPExchange {
     self.request = request
     self.connection = connection
     head = request.head
+    peer = connection.peer
+    tlsPeer = connection.tlsPeer
     keepsAlive = request.keepsAlive
   }
 
   // MARK: HTTPExchange
 
   var bufferedByteCount: Int { outbound.count }
-  var peer: String { connection.peer }
-  var tlsPeer: TLSPeer? { connection.tlsPeer }
+  let peer: String
+  let tlsPeer: TLSPeer?
   var carriesTrailers: Bool { false }
 
   func respond(status: Int, fields: HTTPFields, isEnd: Bool) {
@@ -81,6 +83,8 @@ final class HTTP1Exchange: HTTPExchange {
   }
 
   func creditReceivedBytes() {
+    // Who answers may outlive the connection.
+    guard !isClosed else { return }
     uncreditedBytes = 0
     connection.updateReading()
   }

@@ -3,8 +3,8 @@ internal import HTTPCore
 internal import Status
 
 /// Takes the place of the exchange for the call, and of the call for the exchange. Trailers become the last frame of
-/// the body, flag 0x80, also when nothing came before it: a script reads the body in any case, and fields only of an origin
-/// that exposes them. In text form both bodies are base64, each write of the answer padded on its own.
+/// the body, flag 0x80, also when nothing came before it: a script reads the body in any case, and fields only of an
+/// origin that exposes them. In text form both bodies are base64, each write of the answer padded on its own.
 final class GRPCWebExchange: HTTPExchange, HTTPExchangeDelegate {
   /// First byte of the frame of trailers.
   private static let trailersFlag: UInt8 = 0x80
