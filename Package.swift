@@ -31,6 +31,7 @@ let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "sw
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
@@ -66,6 +67,7 @@ let package = Package(
     module("Telemetry"),
 
     // 2: one protocol or one C library each.
+    module("HTTP1", ["HTTPCore", nioCore, nioHTTP1, logging]),
     module("HTTP2", ["CNghttp2", "HTTPCore", nioCore, logging]),
     module("TLS", ["COpenSSL", "HTTPCore", nioCore, logging]),
     module("RPC", ["CZlib", "HTTPCore", "Status", nioCore]),
@@ -73,7 +75,7 @@ let package = Package(
     module("PostgresStore", ["CLibpq", "Status", "Telemetry", logging], resources: [.embedInCode("Migrations")]),
 
     // 3: listening, methods on decoded messages, and the way of a batch.
-    module("HTTPServer", ["HTTP2", "HTTPCore", nioCore, nioPosix, logging]),
+    module("HTTPServer", ["HTTP1", "HTTP2", "HTTPCore", nioCore, nioPosix, logging]),
     module("RPCMessages", ["Protobuf", "RPC", "Status"]),
     module("Pipeline", ["PostgresStore", "Status", "Telemetry", logging]),
 
@@ -89,8 +91,8 @@ let package = Package(
     .executableTarget(
       name: "espd",
       dependencies: [
-        "Contracts", "HTTPServer", "Pipeline", "PostgresStore", "RPC", "Services", "TLS", "Telemetry", arguments,
-        configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
+        "Contracts", "HTTPCore", "HTTPServer", "Pipeline", "PostgresStore", "RPC", "Services", "TLS", "Telemetry",
+        arguments, configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
 
@@ -118,6 +120,7 @@ let package = Package(
       path: "Tests/TestSupport", swiftSettings: strict),
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
+    tests("HTTP1Tests", ["HTTP1", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),

@@ -165,8 +165,10 @@ func readOutbound(_ raw: OpaquePointer?, _ id: Int32, _ buffer: UnsafeMutablePoi
   stream.outboundStart = 0
   if stream.isFinished {
     unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
-    unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-    session.submitTrailers(stream)
+    if stream.hasTrailers {
+      unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+      session.submitTrailers(stream)
+    }
     return count
   }
   if count > 0 {

@@ -41,6 +41,7 @@ final class HTTP2Stream: HTTPExchange {
   var trailers: HTTPFields?
   /// Instead of `trailers`.
   var preparedTrailers: PreparedFields?
+  var hasTrailers: Bool { preparedTrailers != nil || trailers != nil }
   /// nghttp2 asked for data when there was none; it must be woken.
   var isDeferred = false
   /// Its delegate is answering; counted in `HTTP2Session.runningCount`.
@@ -128,7 +129,8 @@ final class HTTP2Stream: HTTPExchange {
   }
 
   func finish(trailers: HTTPFields) {
-    self.trailers = trailers
+    // No trailers: the last DATA frame ends the stream.
+    self.trailers = trailers.count > 0 ? trailers : nil
     finish()
   }
 

@@ -83,17 +83,18 @@ package actor HTTPServer {
     channels = []
     for connections in connections.values { connections.drain() }
     let end = ContinuousClock.now + deadline
-    while await openCount() > 0, ContinuousClock.now < end {
+    while await openConnections() > 0, ContinuousClock.now < end {
       // Cancellation only shortens the wait; the loop's condition is looked at again.
       try? await Task.sleep(for: .milliseconds(20))
     }
     for connections in connections.values { connections.close() }
-    while await openCount() > 0, ContinuousClock.now < end + .seconds(1) {
+    while await openConnections() > 0, ContinuousClock.now < end + .seconds(1) {
       try? await Task.sleep(for: .milliseconds(5))
     }
   }
 
-  private func openCount() async -> Int {
+  /// Connections that are open now.
+  package func openConnections() async -> Int {
     var count = 0
     for connections in connections.values { count += await connections.openCount() }
     return count

@@ -1,4 +1,5 @@
 // The open connections of one event loop: counts them, looks after them, and asks them to go.
+internal import HTTP1
 internal import HTTP2
 internal import HTTPCore
 internal import Logging
@@ -34,16 +35,29 @@ final class LoopConnections: Sendable {
     // Accepted just as the drain began: nobody will tell it to go.
     guard !state.value.isDraining else { return channel.close(promise: nil) }
     let isRefused = total.number.add(1, ordering: .relaxed).newValue > limits.maximumConnections
-    let connection = try HTTP2Pipeline.add(to: channel, limits: limits.http2, handler: state.value.handler,
-                                           isRefused: isRefused, logger: logger)
-    let id = ObjectIdentifier(connection)
-    state.value.open[id] = connection
+    let id = ObjectIdentifier(channel)
+    let detector = ProtocolDetector(timeout: limits.detectionTimeout, logger: logger) { [self] version in
+      state.value.open[id] = try install(version, on: channel, isRefused: isRefused)
+    }
+    state.value.open[id] = detector
     channel.closeFuture.whenComplete { [self] _ in
       total.number.subtract(1, ordering: .relaxed)
       state.value.open[id] = nil
       if state.value.open.isEmpty { stopWatch() }
     }
     if state.value.watch == nil { startWatch() }
+    try channel.pipeline.syncOperations.addHandler(detector)
+  }
+
+  private func install(_ version: ProtocolDetector.Version, on channel: any Channel,
+                       isRefused: Bool) throws -> any HTTPConnection {
+    let handler = state.value.handler
+    return switch version {
+    case .http1:
+      try HTTP1Pipeline.add(to: channel, limits: limits.http1, handler: handler, isRefused: isRefused, logger: logger)
+    case .http2:
+      try HTTP2Pipeline.add(to: channel, limits: limits.http2, handler: handler, isRefused: isRefused, logger: logger)
+    }
   }
 
   private func startWatch() {

@@ -155,14 +155,19 @@ package final class RPCCall: @unchecked Sendable {
     }
   }
 
+  /// Ends the call with a status and cancels its method.
+  func abort(_ status: RPCStatus) {
+    guard isOpen else { return }
+    let cancel = (receiver, onCancel)
+    finish(status)
+    cancel.0?.cancelled()
+    cancel.1?()
+  }
+
   func serverIsDraining() { receiver?.serverIsDraining() }
 
   private func deadlinePassed() {
-    guard isOpen else { return }
-    let cancel = (receiver, onCancel)
-    finish(RPCStatus(.deadlineExceeded, "the deadline passed before the call was done"))
-    cancel.0?.cancelled()
-    cancel.1?()
+    abort(RPCStatus(.deadlineExceeded, "the deadline passed before the call was done"))
   }
 
   private func respondIfNeeded(_ exchange: any HTTPExchange) {

@@ -14,11 +14,13 @@ package struct RPCLimits: Sendable {
 
 /// What the head of a call says: found out once for all calls of a connection that have the same head.
 final class RPCRoute {
+  let type: GRPCContentType
   let method: RPCMethod
   let encoding: MessageEncoding
   let timeout: Duration?
 
-  init(method: RPCMethod, encoding: MessageEncoding, timeout: Duration?) {
+  init(type: GRPCContentType, method: RPCMethod, encoding: MessageEncoding, timeout: Duration?) {
+    self.type = type
     self.method = method
     self.encoding = encoding
     self.timeout = timeout
@@ -59,16 +61,16 @@ package final class RPCHandler: HTTPHandler {
   package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
     let head = exchange.head
     if let route = head.memo?.value as? RPCRoute { return start(route, exchange) }
-    guard isGRPC(head) else {
-      exchange.respond(status: 415, fields: HTTPFields([("accept-post", "application/grpc")]), isEnd: true)
-      return nil
-    }
+    guard let type = GRPCContentType(head) else { return refused(exchange) }
     guard head.isMethod("POST") else {
-      exchange.respond(status: 405, fields: HTTPFields([("allow", "POST")]), isEnd: true)
-      return nil
+      return RefusedRequest(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
+    }
+    guard type != .grpc || exchange.carriesTrailers else {
+      return RefusedRequest(exchange, status: 505, field: ("accept-post", Self.webTypes),
+                            "gRPC needs HTTP/2; over HTTP/1.1 use application/grpc-web+proto")
     }
     do throws(RPCStatus) {
-      let route = RPCRoute(method: try method(of: head), encoding: try encoding(of: head),
+      let route = RPCRoute(type: type, method: try method(of: head), encoding: try encoding(of: head),
                            timeout: try timeout(of: head))
       head.memo?.value = route
       return start(route, exchange)
@@ -76,26 +78,38 @@ package final class RPCHandler: HTTPHandler {
       var fields = Self.responseFields
       if error.code == .unimplemented { fields.append("grpc-accept-encoding", MessageEncoding.accepted) }
       statusFields.append(error, to: &fields)
+      let exchange = type == .grpc ? exchange : GRPCWebExchange(exchange, type)
       exchange.respond(status: 200, fields: fields, isEnd: true)
       return nil
     }
   }
 
-  private func start(_ route: RPCRoute, _ exchange: any HTTPExchange) -> RPCCall {
+  private func start(_ route: RPCRoute, _ exchange: any HTTPExchange) -> any HTTPExchangeDelegate {
+    guard route.type == .grpc else {
+      let web = GRPCWebExchange(exchange, route.type)
+      let call = RPCCall(route: route, exchange: web, handler: self)
+      web.call = call
+      call.start()
+      return web
+    }
     let call = RPCCall(route: route, exchange: exchange, handler: self)
     call.start()
     return call
   }
 
-  /// `application/grpc`, alone or followed by `+proto` or parameters; not `application/grpc-web`.
-  private func isGRPC(_ head: HTTPRequestHead) -> Bool {
-    guard let index = head.fields.firstIndex(of: KnownField.contentType) else { return false }
-    return head.fields.withValue(at: index) { value in
-      if value.matches("application/grpc") { return true }
-      guard value.hasPrefix("application/grpc") else { return false }
-      let rest = value.extracting(16..<value.count)
-      return rest[0] == UInt8(ascii: ";") || rest.isEqual(to: "+proto") || rest.hasPrefix("+proto;")
+  private static let webTypes = "application/grpc-web, application/grpc-web-text"
+
+  /// What carries no gRPC, in HTTP's words: is the path ours, and if so, what is wrong.
+  private func refused(_ exchange: any HTTPExchange) -> RefusedRequest {
+    let head = exchange.head
+    guard (try? method(of: head)) != nil else {
+      return RefusedRequest(exchange, status: 404, field: nil, "there is nothing at this path")
     }
+    guard head.isMethod("POST") else {
+      return RefusedRequest(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
+    }
+    let types = (exchange.carriesTrailers ? "application/grpc, " : "") + Self.webTypes
+    return RefusedRequest(exchange, status: 415, field: ("accept-post", types), "content-type must be one of \(types)")
   }
 
   private func method(of head: HTTPRequestHead) throws(RPCStatus) -> RPCMethod {

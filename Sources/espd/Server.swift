@@ -1,6 +1,7 @@
 // Wires the modules together: database, pipeline, services, listener; and takes them down in the reverse order.
 import Contracts
 import Foundation
+import HTTPCore
 import HTTPServer
 import Logging
 import NIOCore
@@ -77,7 +78,10 @@ struct Server {
     do {
       let listeners = Self.listeners(settings, credentials, logger)
       listener = try await HTTPServer(listeners: listeners, group: group, logger: logger) { loop in
-        RPCHandler(eventLoop: loop, router: router, statusFields: StatusFields(encodeDetails: StatusDetails.encode))
+        let calls = RPCHandler(eventLoop: loop, router: router,
+                               statusFields: StatusFields(encodeDetails: StatusDetails.encode))
+        return settings.corsOrigins.isEmpty ? calls
+          : CORSHandler(CORSPolicy(origins: settings.corsOrigins), before: calls)
       }
     } catch {
       try await group.shutdownGracefully()

@@ -86,7 +86,7 @@ import Testing
 
   @Test("a client that does not greet is cut") func handshake() async throws {
     try await withServer { $0.http2.handshakeTimeout = .milliseconds(50) } _: { server in
-      try await untilCut(server) { _ in }
+      try await untilCut(server) { try await $0.send(FrameClient.preface) }
     }
   }
 
@@ -156,6 +156,7 @@ import Testing
         try await first.greet()
         #expect(try await first.next(.settings) != nil)
         try await FrameClient.with(server.address) { second in
+          try await second.greet()
           let goAway = try await second.next(.goAway)
           #expect(goAway?.number(at: 4) == 11)
           #expect(reason(goAway) == "too_many_connections")
@@ -165,6 +166,7 @@ import Testing
       var isServed = false
       while !isServed {
         try await FrameClient.with(server.address) { client in
+          try await client.greet()
           let frame = try await client.next()
           isServed = frame?.kind == .settings
           while isServed, let next = try await client.next(), next.kind != .windowUpdate {

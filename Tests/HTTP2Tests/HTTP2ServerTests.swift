@@ -189,18 +189,6 @@ private final class TestDelegate: HTTPExchangeDelegate {
     }
   }
 
-  @Test("bytes that are no HTTP/2 end the connection", arguments: [
-    "GET / HTTP/1.1\r\nhost: x\r\n\r\n", "PRI * HTTP/9\r\n\r\n",
-  ])
-  func garbage(text: String) async throws {
-    try await withServer { server in
-      try await FrameClient.with(server.address) { client in
-        try await client.send(Array(text.utf8))
-        while try await client.next() != nil {}
-      }
-    }
-  }
-
   @Test("a reset by the client ends its stream only") func reset() async throws {
     try await withServer { server in
       try await FrameClient.with(server.address) { client in

@@ -125,7 +125,9 @@ import Testing
 
   @Test("what is no gRPC call is refused in HTTP's words", arguments: [
     ("POST", [("content-type", "application/json")], 415), ("POST", [], 415),
-    ("POST", [("content-type", "application/grpc-web")], 415),
+    ("POST", [("content-type", "application/grpc-webx")], 415),
+    ("POST", [("content-type", "application/grpc-web-texts")], 415),
+    ("GET", [("content-type", "application/grpc-web")], 405), ("GET", [], 405), ("OPTIONS", [], 405),
     ("GET", [("content-type", "application/grpc")], 405),
   ])
   func notGRPC(method: String, fields: [(String, String)], status: Int) {
