@@ -55,7 +55,7 @@ final class HTTP2Handler: ChannelInboundHandler {
     isReading = true
     let buffer = unwrapInboundIn(data)
     do throws(HTTP2SessionError) {
-      try session.receive(buffer.readableBytesSpan)
+      try session.receive(buffer.readableBytesUInt8Span)
     } catch {
       logger.debug("HTTP/2 connection ended", metadata: ["peer": "\(session.peer)", "reason": "\(error.reason)"])
       tellNews()
@@ -183,6 +183,7 @@ final class HTTP2Handler: ChannelInboundHandler {
     guard !stream.isHeaderListTooLarge else {
       return stream.respond(status: 431, fields: HTTPFields(), isEnd: true)
     }
+    guard stream.head.namesOneAuthority else { return stream.reset(.malformed) }
     guard session?.runningCount ?? 0 < limits.maximumRunningExchanges else { return stream.reset(.refused) }
     stream.delegate = handler.accept(stream)
     if stream.delegate != nil { stream.startRunning() }

@@ -99,7 +99,7 @@ final class HTTP2Stream: HTTPExchange {
   func finish(trailers: HTTPFields) {
     guard !isClosed else { return }
     precondition(hasResponded && !isFinished, "a response ends once")
-    self.trailers = trailers
+    self.trailers = trailers.count > 0 ? trailers : nil
     isFinished = true
     stopRunning()
     wake()

@@ -18,7 +18,7 @@ package protocol HTTPExchange: AnyObject {
   func respond(status: Int, fields: HTTPFields, isEnd: Bool)
   /// Lets the caller append body bytes where they leave from, with no copy between.
   func write(_ append: (inout [UInt8]) -> Void)
-  /// Ends the response with trailers; what the request still sends is not wanted.
+  /// Ends the response, with trailers if there are any; what the request still sends is not wanted.
   func finish(trailers: HTTPFields)
   /// Ends the exchange at once, whatever state it is in.
   func reset(_ reason: HTTPResetReason)
@@ -37,6 +37,8 @@ package enum HTTPResetReason: Sendable {
   case internalError
   /// Nothing was done: the client may repeat it.
   case refused
+  /// The request breaks a rule of HTTP.
+  case malformed
 }
 
 /// What answers an exchange. All calls come on the connection's event loop.

@@ -43,12 +43,11 @@ package final class RPCHandler: HTTPHandler {
 
   package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
     guard isGRPC(exchange.head) else {
-      exchange.respond(status: 415, fields: HTTPFields([("accept-post", "application/grpc")]), isEnd: true)
-      return nil
+      return RefusedRequest(exchange, status: 415, field: ("accept-post", "application/grpc"),
+                            "content-type application/grpc is needed")
     }
     guard exchange.head.isMethod("POST") else {
-      exchange.respond(status: 405, fields: HTTPFields([("allow", "POST")]), isEnd: true)
-      return nil
+      return RefusedRequest(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
     }
     do throws(RPCStatus) {
       let method = try method(of: exchange.head)

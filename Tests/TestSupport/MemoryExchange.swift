@@ -12,7 +12,7 @@ package final class MemoryExchange: HTTPExchange {
   package private(set) var status: Int?
   package private(set) var fields = HTTPFields()
   package private(set) var trailers: HTTPFields?
-  private(set) var output: [UInt8] = []
+  package private(set) var output: [UInt8] = []
   package private(set) var isEnded = false
   private(set) var creditedCount = 0
   private var receivedCount = 0
