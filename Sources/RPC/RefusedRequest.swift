@@ -23,10 +23,13 @@ final class RefusedRequest: HTTPExchangeDelegate {
 
   func exchangeReceivedEnd() {
     guard let exchange else { return }
-    exchange.respond(status: status, fields: HTTPFields([("content-type", "text/plain"), field]), isEnd: false)
+    self.exchange = nil
+    // The answer to HEAD has no body (RFC 9110 9.3.2).
+    let isHead = exchange.head.isMethod("HEAD")
+    exchange.respond(status: status, fields: HTTPFields([("content-type", "text/plain"), field]), isEnd: isHead)
+    guard !isHead else { return }
     exchange.write { $0.append(contentsOf: "\(sentence)\n".utf8) }
     exchange.finish(trailers: HTTPFields())
-    self.exchange = nil
   }
 
   func exchangeClosed() { exchange = nil }
