@@ -55,7 +55,7 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
     isReading = true
     let buffer = unwrapInboundIn(data)
     do throws(HTTP2SessionError) {
-      try session.receive(buffer.readableBytesSpan)
+      try session.receive(buffer.readableBytesUInt8Span)
     } catch {
       logger.debug("HTTP/2 connection ended", metadata: ["peer": "\(session.peer)", "reason": "\(error.reason)"])
       tellNews()

@@ -18,10 +18,10 @@ struct HTTP2Head {
   init(fields: HTTPFields, areTrailers: Bool) {
     var rules = FieldRules(areTrailers: areTrailers)
     fields.forEach { rules.check(name: $0, value: $1) }
-    isWellFormed = rules.areKept
     contentLength = rules.contentLength
     var request = HTTPRequestHead()
     request.fields = fields
+    isWellFormed = rules.areKept && (areTrailers || request.namesOneAuthority)
     request.memo = HTTPHeadMemo()
     self.request = request
   }

@@ -119,7 +119,7 @@ private func onFrame(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame
 private func refuse(_ stream: HTTP2Stream, _ session: HTTP2Session) -> Int32 {
   stream.news = []
   stream.isMalformed = true
-  session.refuseMalformed(stream)
+  session.submitReset(stream, .malformed)
   return 0
 }
 

@@ -39,6 +39,9 @@ struct HTTP2SessionError: Error {
   static let keepalivePingByte: UInt8 = 1
   /// The shutdown notice is queued; its PING follows when it has been sent.
   private var awaitsDrainPing = false
+  private var frames = FrameWatch()
+  /// An error of the connection has been found: nothing of the peer counts any more.
+  private var isTerminated = false
 
   /// Closed streams kept for reuse; more would be held for ever after one burst.
   private static let maximumSpareStreams = 128
@@ -68,12 +71,22 @@ struct HTTP2SessionError: Error {
   }
 
   /// Feeds bytes from the peer.
-  func receive(_ bytes: RawSpan) throws(HTTP2SessionError) {
-    let taken = unsafe bytes.withUnsafeBytes { buffer in
-      unsafe nghttp2_session_mem_recv(raw, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), buffer.count)
+  func receive(_ bytes: Span<UInt8>) throws(HTTP2SessionError) {
+    guard !isTerminated else { return }
+    let found = frames.firstViolation(in: bytes)
+    let taken = unsafe bytes.withUnsafeBufferPointer { buffer in
+      unsafe nghttp2_session_mem_recv(raw, buffer.baseAddress, found?.offset ?? buffer.count)
     }
     // BAD_CLIENT_MAGIC, FLOODED, NOMEM, CALLBACK_FAILURE: the connection can't go on.
     if taken < 0 { throw HTTP2SessionError(reason: Self.text(Int32(taken))) }
+    if let found { terminate(found.violation) }
+  }
+
+  /// A connection error (RFC 9113 5.4.1): GOAWAY, and when it has been sent the session wants no more.
+  private func terminate(_ violation: FrameWatch.Violation) {
+    isTerminated = true
+    let code = violation == .streamClosed ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR
+    _ = unsafe nghttp2_session_terminate_session(raw, code.rawValue)
   }
 
   /// Appends what is to be sent, up to about `limit` bytes.
@@ -175,11 +188,9 @@ struct HTTP2SessionError: Error {
     case .cancelled: submitReset(stream, NGHTTP2_CANCEL)
     case .internalError: submitReset(stream, NGHTTP2_INTERNAL_ERROR)
     case .refused: submitReset(stream, NGHTTP2_REFUSED_STREAM)
+    case .malformed: submitReset(stream, NGHTTP2_PROTOCOL_ERROR)
     }
   }
-
-  /// The request breaks a rule of HTTP: a stream error (RFC 9113 8.1.1).
-  func refuseMalformed(_ stream: HTTP2Stream) { submitReset(stream, NGHTTP2_PROTOCOL_ERROR) }
 
   private func submitReset(_ stream: HTTP2Stream, _ code: nghttp2_error_code) {
     _ = unsafe nghttp2_submit_rst_stream(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)

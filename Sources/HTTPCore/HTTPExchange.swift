@@ -24,7 +24,7 @@ package protocol HTTPExchange: AnyObject {
   func respond(_ head: PreparedFields)
   /// Lets the caller append body bytes where they leave from, with no copy between.
   func write(_ append: (inout [UInt8]) -> Void)
-  /// Ends the response with trailers; what the request still sends is not wanted.
+  /// Ends the response, with trailers if there are any; what the request still sends is not wanted.
   func finish(trailers: HTTPFields)
   /// The same with trailers that many responses have.
   func finish(_ trailers: PreparedFields)
@@ -60,6 +60,8 @@ package enum HTTPResetReason: Sendable {
   case internalError
   /// Nothing was done: the client may repeat it.
   case refused
+  /// The request breaks a rule of HTTP.
+  case malformed
 }
 
 /// What answers an exchange. All calls come on the connection's event loop.

@@ -22,4 +22,15 @@ package struct HTTPRequestHead: Sendable {
     guard let index = fields.firstIndex(of: KnownField.path) else { return body([UInt8]().span) }
     return fields.withValue(at: index, body)
   }
+
+  /// False when `host` says another authority than `:authority`, or `:authority` has user information in it (RFC 9113
+  /// 8.3.1): two readers of such a request could take it for two different ones.
+  package var namesOneAuthority: Bool {
+    guard let index = fields.firstIndex(of: ":authority") else { return true }
+    return fields.withValue(at: index) { authority in
+      for byte in authority.indices where authority[byte] == UInt8(ascii: "@") { return false }
+      guard let host = fields.firstIndex(of: "host") else { return true }
+      return fields.withValue(at: host) { $0.equals(authority) }
+    }
+  }
 }
