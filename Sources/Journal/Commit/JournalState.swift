@@ -184,7 +184,11 @@ final class JournalState: @unchecked Sendable {
 
   /// All have heard: when a segment can be made again the journal goes on.
   func settledRefusal() {
-    condition.withLock { isSettling = false }
+    condition.withLock {
+      isSettling = false
+      // A segment that was released meanwhile has ended the shortage already.
+      if case .diskFull = refusal, !spares.isEmpty { refusal = nil }
+    }
     supplyWork.signal()
   }
 
