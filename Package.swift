@@ -72,6 +72,7 @@ let package = Package(
     module("TLS", ["COpenSSL", "HTTPCore", nioCore, logging]),
     module("RPC", ["CZlib", "HTTPCore", "Status", nioCore]),
     module("Protobuf", ["CMessageTypes", "CProtobufC", "Status"]),
+    module("Journal", ["Status", logging]),
     module("PostgresStore", ["CLibpq", "Status", "Telemetry", logging], resources: [.embedInCode("Migrations")]),
 
     // 3: listening, methods on decoded messages, and the way of a batch.
@@ -124,6 +125,7 @@ let package = Package(
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
+    tests("JournalTests", ["Journal", "Status", logging]),
     tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
     tests("ServicesTests", [
       "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry", "TestSupport", logging,
