@@ -58,9 +58,9 @@ extension RPCCall {
         exchange.creditReceivedBytes()
         guard hasReceivedEnd, !hasDeliveredEnd else { return }
         hasDeliveredEnd = true
-        if exchange.body.count > 0 { return finish(truncated(missing)) }
+        if exchange.body.count > 0 { return fail(truncated(missing)) }
         receiver?.receivedEnd()
-      case let malformed: finish(problem(malformed))
+      case let malformed: fail(problem(malformed))
       }
     }
   }
@@ -71,7 +71,7 @@ extension RPCCall {
     exchange.creditReceivedBytes()
     switch firstFrame(of: exchange) {
     case .message, .compressedMessage, .incomplete: break
-    case let malformed: finish(problem(malformed))
+    case let malformed: fail(problem(malformed))
     }
   }
 
@@ -83,18 +83,18 @@ extension RPCCall {
     case .compressedMessage(let range) where exchange.body.count == range.upperBound:
       deliverInflated(range, of: exchange) { body($0, self) }
     case .message, .compressedMessage:
-      finish(RPCStatus(.unimplemented, "\(method.path) takes one request message; more came"))
+      fail(RPCStatus(.unimplemented, "\(method.path) takes one request message; more came"))
     case .incomplete where exchange.body.count == 0:
-      finish(RPCStatus(.unimplemented, "\(method.path) takes one request message; none came"))
-    case .incomplete(let missing): finish(truncated(missing))
-    case let malformed: finish(problem(malformed))
+      fail(RPCStatus(.unimplemented, "\(method.path) takes one request message; none came"))
+    case .incomplete(let missing): fail(truncated(missing))
+    case let malformed: fail(problem(malformed))
     }
   }
 
   /// Gives a compressed message as it was before, or ends the call.
   private func deliverInflated(_ range: Range<Int>, of exchange: any HTTPExchange, _ body: (Span<UInt8>) -> Void) {
     guard requestEncoding != .identity else {
-      return finish(RPCStatus(.internal, "a message is flagged as compressed, but the call has no grpc-encoding"))
+      return fail(RPCStatus(.internal, "a message is flagged as compressed, but the call has no grpc-encoding"))
     }
     do throws(RPCStatus) {
       let message = try exchange.body.withBytes { bytes throws(RPCStatus) in
@@ -105,7 +105,7 @@ extension RPCCall {
       defer { isMessageCompressed = false }
       body(message.span)
     } catch {
-      finish(error)
+      fail(error)
     }
   }
 

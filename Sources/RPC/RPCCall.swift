@@ -158,8 +158,14 @@ package final class RPCCall: @unchecked Sendable {
 
   private func deadlinePassed() {
     guard isOpen else { return }
+    fail(RPCStatus(.deadlineExceeded, "the deadline passed before the call was done"))
+  }
+
+  /// Ends the call over its method's head, and tells the method: one that waits for the next message would wait, and
+  /// stay in memory, for ever.
+  func fail(_ status: RPCStatus) {
     let cancel = (receiver, onCancel)
-    finish(RPCStatus(.deadlineExceeded, "the deadline passed before the call was done"))
+    finish(status)
     cancel.0?.cancelled()
     cancel.1?()
   }
