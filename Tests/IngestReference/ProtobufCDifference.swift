@@ -12,6 +12,8 @@ package struct ProtobufCDifference: OptionSet {
   package static let fieldNumber = Self(rawValue: 4)
   /// A message field that comes twice: the specification merges, libprotobuf-c 1.4.1 loses fields or refuses.
   package static let merge = Self(rawValue: 8)
+  /// Members of a oneof that a later one replaces: ours does not look into them, libprotobuf-c refuses malformed ones.
+  package static let replaced = Self(rawValue: 16)
 
   /// What the fields of a message may be.
   package indirect enum Kind {
@@ -42,8 +44,8 @@ package struct ProtobufCDifference: OptionSet {
 
   package init(rawValue: Int) { self.rawValue = rawValue }
 
-  /// Looks through a message until its end or until it is malformed.
-  package init(in bytes: ArraySlice<UInt8>, fields: [UInt64: Kind]) {
+  /// Looks through a message until its end or until it is malformed. `oneof` has the numbers of its oneof.
+  package init(in bytes: ArraySlice<UInt8>, fields: [UInt64: Kind], oneof: Set<UInt64> = []) {
     self = []
     var position = bytes.startIndex
     var seen: Set<UInt64> = []
@@ -58,6 +60,7 @@ package struct ProtobufCDifference: OptionSet {
         insert(.wireType)
       } else if case .message(let inner, let isRepeated) = kind {
         if !isRepeated, !seen.insert(number).inserted { insert(.merge) }
+        if oneof.contains(number), seen.intersection(oneof).count > 1 { insert(.replaced) }
         var payload = start
         _ = Self.varint(bytes, &payload)
         formUnion(Self(in: bytes[payload..<position], fields: inner))
