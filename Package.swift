@@ -133,6 +133,24 @@ let package = Package(
     ]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
     tests("PostgresStoreTests", ["PostgresStore", "Status", "Telemetry", logging]),
-    tests("ContractsTests", ["Contracts", "Protobuf", "Status", "Telemetry"]),
+    // What a batch must become, worked out slowly: for differential tests and fuzz targets.
+    .target(
+      name: "IngestReference", dependencies: ["Contracts", "Protobuf", "Status", "Telemetry"],
+      path: "Tests/IngestReference", swiftSettings: strict),
+    tests("ContractsTests", ["Contracts", "IngestReference", "Protobuf", "Status", "Telemetry"]),
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "Contracts", "HTTP2", "HTTPCore", "IngestReference", "Protobuf", "RPC", "RPCMessages", "Status", "TestSupport",
+        logging, nioCore, nioEmbedded,
+      ],
+      path: "Fuzz/Targets", swiftSettings: strict),
+    tests("FuzzTests", ["FuzzTargets"]),
   ]
 )
+
+// The fuzzer has libFuzzer's main and links with -sanitize=fuzzer only: `make fuzz` asks for it.
+if Context.environment["ESP_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(name: "espfuzz", dependencies: ["FuzzTargets"], path: "Fuzz/Driver", swiftSettings: strict))
+}

@@ -58,9 +58,9 @@ extension RPCCall {
         exchange.creditReceivedBytes()
         guard hasReceivedEnd, !hasDeliveredEnd else { return }
         hasDeliveredEnd = true
-        if exchange.body.count > 0 { return finish(truncated(missing)) }
+        if exchange.body.count > 0 { return abort(truncated(missing)) }
         receiver?.receivedEnd()
-      case let malformed: finish(problem(malformed))
+      case let malformed: abort(problem(malformed))
       }
     }
   }
@@ -71,7 +71,7 @@ extension RPCCall {
     exchange.creditReceivedBytes()
     switch firstFrame(of: exchange) {
     case .message, .compressedMessage, .incomplete: break
-    case let malformed: finish(problem(malformed))
+    case let malformed: abort(problem(malformed))
     }
   }
 
@@ -87,18 +87,18 @@ extension RPCCall {
     case .compressedMessage(let range) where body.count == range.upperBound:
       deliverInflated(range, of: exchange) { method($0, self) }
     case .message, .compressedMessage:
-      finish(RPCStatus(.unimplemented, "\(self.method.path) takes one request message; more came"))
+      abort(RPCStatus(.unimplemented, "\(self.method.path) takes one request message; more came"))
     case .incomplete where body.count == 0:
-      finish(RPCStatus(.unimplemented, "\(self.method.path) takes one request message; none came"))
-    case .incomplete(let missing): finish(truncated(missing))
-    case let malformed: finish(problem(malformed))
+      abort(RPCStatus(.unimplemented, "\(self.method.path) takes one request message; none came"))
+    case .incomplete(let missing): abort(truncated(missing))
+    case let malformed: abort(problem(malformed))
     }
   }
 
   /// Gives a compressed message as it was before, or ends the call.
   private func deliverInflated(_ range: Range<Int>, of exchange: any HTTPExchange, _ body: (Span<UInt8>) -> Void) {
     guard requestEncoding != .identity else {
-      return finish(RPCStatus(.internal, "a message is flagged as compressed, but the call has no grpc-encoding"))
+      return abort(RPCStatus(.internal, "a message is flagged as compressed, but the call has no grpc-encoding"))
     }
     do throws(RPCStatus) {
       let message = try exchange.body.withBytes { bytes throws(RPCStatus) in
@@ -109,7 +109,7 @@ extension RPCCall {
       defer { isMessageCompressed = false }
       body(message.span)
     } catch {
-      finish(error)
+      abort(error)
     }
   }
 

@@ -37,7 +37,8 @@ package protocol RPCMessageReceiver: AnyObject {
   func received(_ message: Span<UInt8>)
   /// The client will send no more.
   func receivedEnd()
-  /// The call is over before the method ended it: reset by the client, connection lost, deadline passed.
+  /// The call is over before the method ended it: reset by the client, connection lost, deadline passed, or bytes that
+  /// are no gRPC message.
   func cancelled()
   /// What was sent has left; there is room for more.
   func drained()

@@ -235,6 +235,17 @@ import Testing
     #expect(exchange.grpcMessage?.contains("8 bytes before the end") == true)
   }
 
+  @Test("a receiver hears that its call has ended by bytes that are no message",
+        arguments: [[2, 0, 0, 0, 0], frame([], announcing: 1 << 31), frame([1], flag: 1), [0, 0, 0]] as [[UInt8]])
+  func malformedStream(bytes: [UInt8]) {
+    let fixture = Fixture()
+    let exchange = fixture.open("/test.Echo/Stream")
+    exchange.receive(bytes)
+    exchange.end()
+    #expect(exchange.isEnded && exchange.grpcStatus != "0")
+    #expect(fixture.recorder?.isCancelled == true && fixture.recorder?.isEnded == false)
+  }
+
   @Test("a client that goes cancels the receiver once, and nothing is sent to it") func cancel() {
     let fixture = Fixture()
     let exchange = fixture.open("/test.Echo/Stream")
