@@ -26,7 +26,8 @@ final class RefusedRequest: HTTPExchangeDelegate {
     self.exchange = nil
     // The answer to HEAD has no body (RFC 9110 9.3.2).
     let isHead = exchange.head.isMethod("HEAD")
-    exchange.respond(status: status, fields: HTTPFields([("content-type", "text/plain")] + [field].compactMap(\.self)), isEnd: isHead)
+    let fields = HTTPFields([("content-type", "text/plain")] + [field].compactMap(\.self))
+    exchange.respond(status: status, fields: fields, isEnd: isHead)
     guard !isHead else { return }
     exchange.write { $0.append(contentsOf: "\(sentence)\n".utf8) }
     exchange.finish(trailers: HTTPFields())
