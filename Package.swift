@@ -81,7 +81,7 @@ let package = Package(
     module("Pipeline", ["PostgresStore", "Status", "Telemetry", logging]),
 
     // 4: the contract as Swift.
-    module("Contracts", ["CContracts", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry"]),
+    module("Contracts", ["CContracts", "HTTPCore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry"]),
 
     // 5: what each RPC does.
     module("Services", [

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -53,6 +54,13 @@ def running(*arguments: str, pin: str | None = None) -> Iterator[Server]:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         shutil.rmtree(data)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def cpu_seconds(pid: int, *, with_children: bool = False) -> float:

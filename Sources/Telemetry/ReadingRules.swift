@@ -28,11 +28,14 @@ package struct ReadingRules: Sendable {
       signals &= signals - 1
       let value = reading.values[index]
       // Inside every range, and no sentinel lies there: nearly all values, so nearly all of the time.
-      if value > 0, value < 200 { continue }
+      if value > 0, value < (index == Signal.temperature.rawValue ? 200 : Self.leastPositiveSentinel) { continue }
       if let problem = checkUncommon(value, at: index, of: &reading) { return problem }
     }
     return reading.signals.isEmpty ? Problem(.noSignals, "") : nil
   }
+
+  /// 32767: below it every positive value is a value.
+  private static let leastPositiveSentinel: Float = 32_767
 
   private func checkUncommon(_ value: Float, at index: Int, of reading: inout Reading) -> Problem? {
     guard let signal = Signal(rawValue: index) else { return nil }

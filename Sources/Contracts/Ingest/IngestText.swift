@@ -1,4 +1,5 @@
 // Texts of a message on their way into a batch.
+internal import HTTPCore
 import Telemetry
 
 extension ReadingBatch {
@@ -13,7 +14,7 @@ extension ReadingBatch {
   /// Adds the bytes at `range` and returns where they lie.
   mutating func add(text range: Range<Int>, of bytes: Span<UInt8>) -> TextSlice {
     let offset = text.count
-    for index in range { text.append(bytes[index]) }
+    text.append(copying: bytes.extracting(range))
     return TextSlice(offset: UInt32(offset), byteCount: UInt32(range.count))
   }
 }
