@@ -72,7 +72,7 @@ let package = Package(
 
     // 3: methods on decoded messages, and the way of a batch.
     module("RPCMessages", ["Protobuf", "RPC", "Status"]),
-    module("Pipeline", ["PostgresStore", "Status", "Telemetry", logging]),
+    module("Pipeline", ["HTTPCore", "PostgresStore", "Status", "Telemetry", logging]),
 
     // 4: the contract as Swift.
     module("Contracts", ["CContracts", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry"]),
@@ -86,8 +86,8 @@ let package = Package(
     .executableTarget(
       name: "espd",
       dependencies: [
-        "Contracts", "HTTP2", "Pipeline", "PostgresStore", "RPC", "Services", "TLS", "Telemetry", arguments,
-        configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
+        "Contracts", "HTTP2", "HTTPCore", "Pipeline", "PostgresStore", "RPC", "Services", "TLS", "Telemetry",
+        arguments, configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
 
@@ -97,7 +97,9 @@ let package = Package(
            path: "interop/Sources/InteropService"),
     .executableTarget(
       name: "InteropServer",
-      dependencies: ["HTTP2", "InteropService", "RPC", "TLS", arguments, logging, nioCore, nioPosix, unixSignals],
+      dependencies: [
+        "HTTP2", "HTTPCore", "InteropService", "RPC", "TLS", arguments, logging, nioCore, nioPosix, unixSignals,
+      ],
       path: "interop/Sources/InteropServer", swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),
@@ -107,10 +109,11 @@ let package = Package(
       path: "Tests/TestSupport", swiftSettings: strict),
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
+    tests("HTTPCoreTests", ["HTTPCore"]),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
     tests("TLSTests", ["TLS", "COpenSSL", "HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
-    tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
+    tests("PipelineTests", ["HTTPCore", "Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
     tests("ServicesTests", [
       "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry", "TestSupport", logging,
       nioCore, nioPosix,

@@ -3,7 +3,6 @@ package import HTTPCore
 package import Logging
 package import NIOCore
 internal import NIOPosix
-internal import Synchronization
 
 /// A server of HTTP/2 on one or more addresses, with or without encryption.
 package actor HTTP2Server {
@@ -18,25 +17,28 @@ package actor HTTP2Server {
 
   /// Starts listening on one address, h2c.
   package init(host: String, port: Int, group: any EventLoopGroup, limits: HTTP2Limits = HTTP2Limits(),
-               logger: Logger, makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
+               budget: ByteBudget = ByteBudget(), logger: Logger,
+               makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
     try await self.init(listeners: [HTTP2Listener(host: host, port: port)], group: group, limits: limits,
-                        logger: logger, makeHandler: makeHandler)
+                        budget: budget, logger: logger, makeHandler: makeHandler)
   }
 
   /// Starts listening.
   /// - Parameters:
   ///   - listeners: at least one; their connections are alike from HTTP/2 on.
+  ///   - budget: what windows and answers count against; the process has one.
   ///   - makeHandler: called once on each event loop; the handler is used on that loop only.
   /// - Throws: `HTTP2ListenError` when an address can't be had; then none is listened on.
   package init(listeners: [HTTP2Listener], group: any EventLoopGroup, limits: HTTP2Limits = HTTP2Limits(),
-               logger: Logger, makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
+               budget: ByteBudget = ByteBudget(), logger: Logger,
+               makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
     precondition(!listeners.isEmpty, "a server listens somewhere")
     self.group = group
     let total = ConnectionCount()
     var connections: [ObjectIdentifier: LoopConnections] = [:]
     for loop in group.makeIterator() {
-      connections[ObjectIdentifier(loop)] = LoopConnections(loop: loop, limits: limits, logger: logger, total: total,
-                                                            makeHandler: makeHandler)
+      connections[ObjectIdentifier(loop)] = LoopConnections(loop: loop, limits: limits, budget: budget, logger: logger,
+                                                            total: total, makeHandler: makeHandler)
     }
     self.connections = connections
     var channels: [any Channel] = []
@@ -105,6 +107,7 @@ package actor HTTP2Server {
 private final class LoopConnections: Sendable {
   private struct State {
     var handler: any HTTPHandler
+    var memory: ConnectionMemory
     var open: [ObjectIdentifier: HTTP2Handler] = [:]
     var isDraining = false
     /// Runs while there are connections.
@@ -117,24 +120,25 @@ private final class LoopConnections: Sendable {
   private let total: ConnectionCount
   private let state: NIOLoopBoundBox<State>
 
-  init(loop: any EventLoop, limits: HTTP2Limits, logger: Logger, total: ConnectionCount,
+  init(loop: any EventLoop, limits: HTTP2Limits, budget: ByteBudget, logger: Logger, total: ConnectionCount,
        makeHandler: @Sendable (any EventLoop) -> any HTTPHandler) {
     self.loop = loop
     self.limits = limits
     self.logger = logger
     self.total = total
-    state = NIOLoopBoundBox.makeBoxSendingValue(State(handler: makeHandler(loop)), eventLoop: loop)
+    let state = State(handler: makeHandler(loop), memory: ConnectionMemory(budget))
+    self.state = NIOLoopBoundBox.makeBoxSendingValue(state, eventLoop: loop)
   }
 
   func add(_ channel: any Channel) throws {
     // Accepted just as the drain began: nobody will tell it to go.
     guard !state.value.isDraining else { return channel.close(promise: nil) }
-    let isRefused = total.number.add(1, ordering: .relaxed).newValue > limits.maximumConnections
-    let handler = HTTP2Handler(limits: limits, handler: state.value.handler, logger: logger, isRefused: isRefused)
+    let handler = HTTP2Handler(limits: limits, handler: state.value.handler, memory: state.value.memory, logger: logger,
+                               admission: total.add(limits))
     let id = ObjectIdentifier(handler)
     state.value.open[id] = handler
     channel.closeFuture.whenComplete { [self] _ in
-      total.number.subtract(1, ordering: .relaxed)
+      total.remove()
       state.value.open[id] = nil
       if state.value.open.isEmpty { stopWatch() }
     }
@@ -170,9 +174,4 @@ private final class LoopConnections: Sendable {
     // A loop that has shut down has no connections.
     (try? await loop.submit { [self] in state.value.open.count }.get()) ?? 0
   }
-}
-
-/// The connections of all loops.
-private final class ConnectionCount: Sendable {
-  let number = Atomic(0)
 }

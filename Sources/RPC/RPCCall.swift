@@ -11,6 +11,8 @@ package final class RPCCall: @unchecked Sendable {
   package let eventLoop: any EventLoop
   package let executor: any TaskExecutor
   unowned let handler: RPCHandler
+  /// Outlives the handler as long as the call does: a method may end after its server.
+  let memory: CallMemory
   private(set) var exchange: (any HTTPExchange)?
   private(set) var receiver: (any RPCMessageReceiver)?
   private(set) var onCancel: (() -> Void)?
@@ -25,6 +27,11 @@ package final class RPCCall: @unchecked Sendable {
   // The state of RPCCall+Receiving.
   let requestEncoding: MessageEncoding
   var isPaused = false
+  /// Counted for the message that is on its way, and how many bytes of it the client's window has been opened for.
+  var grantedBytes = 0
+  var creditedBytes = 0
+  /// What it waits for, if for room.
+  var need: CallMemory.Need?
   var isDelivering = false
   var hasReceivedEnd = false
   var hasDeliveredEnd = false
@@ -36,6 +43,7 @@ package final class RPCCall: @unchecked Sendable {
     requestEncoding = encoding
     self.exchange = exchange
     self.handler = handler
+    memory = handler.memory
     eventLoop = handler.eventLoop
     executor = handler.executor
   }
@@ -107,6 +115,27 @@ package final class RPCCall: @unchecked Sendable {
       exchange.respond(status: 200, fields: fields, isEnd: true)
     }
     detach()
+  }
+
+  /// Counts what the method keeps of its requests against the byte budget, until `release`: typed methods do so.
+  package func hold(_ byteCount: Int) {
+    eventLoop.preconditionInEventLoop()
+    memory.held.take(byteCount)
+  }
+
+  /// May be called after the call is over.
+  package func release(_ byteCount: Int) {
+    eventLoop.preconditionInEventLoop()
+    memory.held.release(byteCount)
+  }
+
+  /// For a method about to make a large answer.
+  /// - Throws: RESOURCE_EXHAUSTED when the process is short of memory, or the client does not read its answers.
+  package func checkRoom() throws(RPCStatus) {
+    eventLoop.preconditionInEventLoop()
+    if memory.budget.isExhausted { throw memory.refusal(.held) }
+    let (unread, limit) = (exchange?.connectionBufferedByteCount ?? 0, handler.limits.maximumUnreadBytes)
+    if unread > limit { throw RPCHandler.status(of: .unreadAnswers(byteCount: unread, limit: limit)) }
   }
 
   /// One message and OK: the whole answer of a unary call.
@@ -192,6 +221,7 @@ package final class RPCCall: @unchecked Sendable {
 
   /// The call is over: nothing reaches the exchange any more, and nothing is kept alive by it.
   func detach() {
+    settleMessage()
     if receiver != nil { handler.streams[ObjectIdentifier(self)] = nil }
     exchange = nil
     receiver = nil

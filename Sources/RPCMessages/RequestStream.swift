@@ -29,11 +29,14 @@ package struct RequestStream<Message: ProtobufMessage>: AsyncSequence, Sendable 
 final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchecked Sendable {
   // @unchecked because it is confined to its call's loop, where the method's task runs too.
 
-  /// Decoded messages that wait for the method. Beyond: the call pauses and the client's window closes.
+  /// Decoded messages that wait for the method, and bytes of them as they came. Beyond either: the call pauses and the
+  /// client's window closes.
   private static var maximumWaiting: Int { 16 }
+  private static var maximumWaitingBytes: Int { 64 << 10 }
 
-  private unowned let call: RPCCall
-  private var waiting: [(message: Message, isCompressed: Bool)] = []
+  private let call: RPCCall
+  private var waiting: [(message: Message, byteCount: Int, isCompressed: Bool)] = []
+  private var waitingBytes = 0
   private(set) var wasCompressed = false
   private var failure: RPCStatus?
   private var isEnded = false
@@ -46,6 +49,7 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
     if !waiting.isEmpty {
       let next = waiting.removeFirst()
       wasCompressed = next.isCompressed
+      letGo(next.byteCount)
       if waiting.isEmpty { call.resume() }
       return next.message
     }
@@ -55,8 +59,10 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
 
   func received(_ message: Span<UInt8>) {
     do throws(ProtobufError) {
-      waiting.append((try Message(serialized: message), call.isMessageCompressed))
-      if waiting.count >= Self.maximumWaiting { call.pause() }
+      waiting.append((try Message(serialized: message), message.count, call.isMessageCompressed))
+      waitingBytes += message.count
+      call.hold(message.count)
+      if waiting.count >= Self.maximumWaiting || waitingBytes >= Self.maximumWaitingBytes { call.pause() }
     } catch {
       failure = error.rpcStatus
     }
@@ -71,6 +77,17 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
   func cancelled() {
     failure = RPCStatus(.cancelled, "the client has gone")
     wake()
+  }
+
+  /// The method has ended: what it did not ask for is nobody's.
+  func drop() {
+    waiting = []
+    letGo(waitingBytes)
+  }
+
+  private func letGo(_ byteCount: Int) {
+    waitingBytes -= byteCount
+    call.release(byteCount)
   }
 
   private func wake() {

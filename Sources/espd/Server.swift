@@ -66,7 +66,8 @@ struct Server {
     self.logger = logger
     self.database = database
     let location = database.location
-    let pipeline = IngestPipeline(logger: logger)
+    let budget = settings.limits.budget
+    let pipeline = IngestPipeline(budget: budget, logger: logger)
     let reader = ReadingReader(location, logger: logger)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.eventLoops)
     let health = HealthStatuses(services: DescriptorSet.embedded.serviceNames)
@@ -76,8 +77,10 @@ struct Server {
       telemetry.methods + HealthService(statuses: health).methods + ReflectionService().bothVersions)
     do {
       let listeners = Self.listeners(settings, credentials, logger)
-      listener = try await HTTP2Server(listeners: listeners, group: group, logger: logger) { loop in
-        RPCHandler(eventLoop: loop, router: router, statusFields: StatusFields(encodeDetails: StatusDetails.encode))
+      listener = try await HTTP2Server(listeners: listeners, group: group, limits: settings.limits.http2,
+                                       budget: budget, logger: logger) { [limits = settings.limits.rpc] loop in
+        RPCHandler(eventLoop: loop, router: router, statusFields: StatusFields(encodeDetails: StatusDetails.encode),
+                   limits: limits, budget: budget)
       }
     } catch {
       try await group.shutdownGracefully()
@@ -95,8 +98,10 @@ struct Server {
                                 _ logger: Logger) -> [HTTP2Listener] {
     let plain = HTTP2Listener(host: settings.listen.host, port: settings.listen.port)
     guard let tls = settings.tls, let credentials else { return [plain] }
-    return [plain, HTTP2Listener(host: tls.listen.host, port: tls.listen.port) { channel in
-      try channel.pipeline.syncOperations.addHandler(TLSHandler(credentials.current, logger: logger))
+    var limits = TLSLimits()
+    limits.handshakeTimeout = .seconds(Int64(settings.limits.handshakeTimeoutSeconds))
+    return [plain, HTTP2Listener(host: tls.listen.host, port: tls.listen.port) { [limits] channel in
+      try channel.pipeline.syncOperations.addHandler(TLSHandler(credentials.current, limits: limits, logger: logger))
     }]
   }
 

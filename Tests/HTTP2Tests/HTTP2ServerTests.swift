@@ -51,10 +51,11 @@ private final class TestDelegate: HTTPExchangeDelegate {
 
 @Suite("HTTP/2 server") struct HTTP2ServerTests {
   /// A server for one test on a free port, drained at its end.
-  func withServer(_ limits: HTTP2Limits = HTTP2Limits(), _ body: (HTTP2Server) async throws -> Void) async throws {
+  func withServer(_ limits: HTTP2Limits = HTTP2Limits(), budget: ByteBudget = ByteBudget(),
+                  _ body: (HTTP2Server) async throws -> Void) async throws {
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let server = try await HTTP2Server(host: "127.0.0.1", port: 0, group: .singletonMultiThreadedEventLoopGroup,
-                                       limits: limits, logger: logger) { _ in TestHandler() }
+                                       limits: limits, budget: budget, logger: logger) { _ in TestHandler() }
     do { try await body(server) } catch { Issue.record(error) }
     await server.drain(deadline: .zero)
   }
@@ -107,7 +108,10 @@ private final class TestDelegate: HTTPExchangeDelegate {
         try await client.request(1, path: "/hold")
         try await client.request(3)
         let chunk = [UInt8](repeating: 0, count: 16_384)
-        for _ in 0..<40 { try await client.send(Frame(kind: .data, stream: 1, payload: chunk)) }
+        for _ in 0..<3 { try await client.send(Frame(kind: .data, stream: 1, payload: chunk)) }
+        // The connection's window is small until it is used.
+        #expect(try await client.next(.windowUpdate)?.number() == (1 << 20) - 65_535)
+        for _ in 0..<20 { try await client.send(Frame(kind: .data, stream: 1, payload: chunk)) }
         for _ in 0..<40 { try await client.send(Frame(kind: .data, stream: 3, payload: chunk)) }
         // Only the stream whose bytes were taken gets its window back.
         var updated: Set<UInt32> = []
