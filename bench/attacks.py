@@ -141,7 +141,7 @@ ATTACKS: dict[str, Callable[[int], None]] = {
 
 
 def observe(port: int, seconds: float, results: multiprocessing.Queue) -> None:
-    """p50 and p99 in microseconds of calls that begin on time: one that is late counts from when it should have begun."""
+    """p50 and p99 in microseconds; a call that begins late counts from when it should have begun."""
     os.sched_setaffinity(0, {1})
     times = []
     with Attacker(port) as client:
@@ -194,8 +194,8 @@ def main() -> None:
     print(f"{'attack':14} p99 quiet us  p99 attacked us  ratio, median of {rounds} (min-max)  p50 ratio  peak MiB")
     for name in sys.argv[3:] or ATTACKS:
         server = subprocess.Popen(
-            ["taskset", "-c", "0", str(ROOT / ".build/release/grpc-interop-server"), "--port", "0", "--event-loops", "1"],
-            stdout=subprocess.PIPE, text=True)
+            ["taskset", "-c", "0", str(ROOT / ".build/release/grpc-interop-server"), "--port", "0",
+             "--event-loops", "1"], stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline().rsplit(":", 1)[1])
@@ -209,7 +209,8 @@ def main() -> None:
             middle = statistics.median(attacked[0] / quiet[0] for quiet, attacked in pairs)
             print(f"{name:14} {statistics.median(quiet[1] for quiet, _ in pairs):12.0f} "
                   f"{statistics.median(attacked[1] for _, attacked in pairs):16.0f}  {statistics.median(ratios):.2f} "
-                  f"({min(ratios):.2f}-{max(ratios):.2f})  {middle:.2f}  {resident_mib(server.pid, 'VmHWM')}", flush=True)
+                  f"({min(ratios):.2f}-{max(ratios):.2f})  {middle:.2f}  "
+                  f"{resident_mib(server.pid, 'VmHWM')}", flush=True)
         finally:
             server.terminate()
             server.wait(30)

@@ -87,6 +87,8 @@ extension RPCCall {
 
   private func deliverSingle(_ body: (Span<UInt8>, RPCCall) -> Void) {
     guard let exchange else { return }
+    // Again: what came before it in the same turn may have taken all there is, many times its size on the wire.
+    if memory.budget.isExhausted { return finish(memory.refusal(.held)) }
     switch firstFrame(of: exchange) {
     case .message(let range) where exchange.body.count == range.upperBound:
       exchange.body.withBytes { body($0.extracting(range), self) }

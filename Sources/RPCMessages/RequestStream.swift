@@ -33,10 +33,14 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
   /// client's window closes.
   private static var maximumWaiting: Int { 16 }
   private static var maximumWaitingBytes: Int { 64 << 10 }
+  /// Counted while a method has a message in hand: what it may send before its client reads. Many methods that begin in
+  /// one turn would else find room that their answers then take together.
+  private static var answerBytes: Int { 64 << 10 }
 
   private let call: RPCCall
   private var waiting: [(message: Message, byteCount: Int, isCompressed: Bool)] = []
   private var waitingBytes = 0
+  private var isBusy = false
   private(set) var wasCompressed = false
   private var failure: RPCStatus?
   private var isEnded = false
@@ -45,6 +49,7 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
   init(_ call: RPCCall) { self.call = call }
 
   func next() async throws(RPCStatus) -> Message? {
+    if waiting.isEmpty { setBusy(false) }
     while waiting.isEmpty, failure == nil, !isEnded { await withCheckedContinuation { consumer = $0 } }
     if !waiting.isEmpty {
       let next = waiting.removeFirst()
@@ -62,6 +67,7 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
       waiting.append((try Message(serialized: message), message.count, call.isMessageCompressed))
       waitingBytes += message.count
       call.hold(message.count)
+      setBusy(true)
       if waiting.count >= Self.maximumWaiting || waitingBytes >= Self.maximumWaitingBytes { call.pause() }
     } catch {
       failure = error.rpcStatus
@@ -83,6 +89,13 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
   func drop() {
     waiting = []
     letGo(waitingBytes)
+    setBusy(false)
+  }
+
+  private func setBusy(_ isBusy: Bool) {
+    guard isBusy != self.isBusy else { return }
+    self.isBusy = isBusy
+    if isBusy { call.hold(Self.answerBytes) } else { call.release(Self.answerBytes) }
   }
 
   private func letGo(_ byteCount: Int) {

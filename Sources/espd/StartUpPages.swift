@@ -9,13 +9,21 @@ enum StartUpPages {
   /// Unmaps the pages of files that are mapped for reading or running and were never written to. Nothing is lost: a
   /// page that is used again is mapped again, from the page cache, for about a microsecond.
   static func release() {
-    // No file, as in a sandbox without /proc: nothing is given back.
-    guard let text = try? String(contentsOfFile: "/proc/self/smaps", encoding: .utf8) else { return }
-    for range in ranges(in: text) {
+    for range in ranges(in: mappings()) {
       guard let start = unsafe UnsafeMutableRawPointer(bitPattern: range.lowerBound) else { continue }
       // EINVAL for a mapping that has gone meanwhile: nothing to give back.
       _ = unsafe madvise(start, range.count, Int32(MADV_DONTNEED))
     }
+  }
+
+  /// Piece by piece: the kernel says no size, and a whole-file read ended after the first page. Empty
+  /// without /proc, as in a sandbox: then nothing is given back.
+  private static func mappings() -> String {
+    guard let file = FileHandle(forReadingAtPath: "/proc/self/smaps") else { return "" }
+    var text = Data()
+    // An error is the end of what can be known.
+    while let piece = try? file.read(upToCount: 4096), !piece.isEmpty { text += piece }
+    return String(decoding: text, as: UTF8.self)
   }
 
   /// Mappings of files, private, not writable, and without a page that differs from its file: relocated tables do, and

@@ -52,6 +52,7 @@ class Attacker:
 
     def __init__(self, port: int, *, greets: bool = True, windows: bool = True) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.is_closed = False
         self.next_stream = 1

@@ -1,6 +1,6 @@
 """Clients that fill memory: the byte budget holds, nobody who waits is killed, all goes on, nothing is lost.
 
-The budget is the least that can be set, 64 MiB; in full (ESP_TEST_FULL=1) the default, 256 MiB, with ten times the data.
+The budget is the least that can be set, 64 MiB; in full (ESP_TEST_FULL=1) the streams meet the default, 256 MiB.
 """
 
 from __future__ import annotations
@@ -160,8 +160,11 @@ def test_unary_calls_are_refused_with_advice_when_a_stalled_database_has_filled_
                 assert dict(call.trailing_metadata())["grpc-retry-pushback-ms"] == "500"
         stored = 0
         for call in calls:
-            if call not in refused:
+            # Some were refused between the look above and the end of the stall.
+            if call.code() == grpc.StatusCode.OK:
                 stored += call.result().result.stored
+            else:
+                assert call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, call.details()
         assert stored > 0
         assert ingest(request, timeout=30).result.stored == 16_000
     assert espd.database.count("telemetry", "device_id = 'unary-pusher'") == stored + 16_000
@@ -197,8 +200,8 @@ def test_a_reader_that_does_not_read_holds_little_and_others_are_served(make_esp
 def test_1000_senders_at_a_handler_that_does_not_consume(interop: InteropServer, size: int):
     """The handler of FullDuplexCall waits until its first answer has been read, which it never is."""
     before = interop.memory("VmRSS")
-    # response_parameters { size: 200,000 }, and a payload: what is sent behind it is never taken.
-    first = message(bytes.fromhex("1204 08c09a0c".replace(" ", "")))
+    # response_parameters { size: 70,000 }, more than a method may be ahead: what is sent behind it is never taken.
+    first = message(bytes.fromhex("120408f0a204"))
     body = bytes([0x1A]) + varint(size + 1 + len(varint(size))) + bytes([0x12]) + varint(size) + bytes(size)
     push = message(body) * max(1, 16_000 // size)
     connections = [Attacker(interop.port, windows=False) for _ in range(CHANNELS)]

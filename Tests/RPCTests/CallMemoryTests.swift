@@ -80,6 +80,17 @@ import Testing
     #expect(served.grpcStatus == "0")
   }
 
+  @Test("a unary call that was accepted is refused when the memory has gone before its message is here")
+  func unaryRefusedLater() {
+    let fixture = Fixture()
+    let exchange = fixture.open("Unary")
+    exchange.receive(frame([1]))
+    fixture.budget.take(32 << 20, of: .held)
+    exchange.end()
+    #expect(exchange.grpcStatus == "8")
+    #expect(exchange.fields["grpc-retry-pushback-ms"] == "500")
+  }
+
   @Test("a unary message that finds no room for its next part is refused, and gives back what it had")
   func unaryPart() {
     let fixture = Fixture()
