@@ -78,7 +78,7 @@ let package = Package(
     // 3: listening, methods on decoded messages, and the way of a batch.
     module("HTTPServer", ["HTTP1", "HTTP2", "HTTPCore", nioCore, nioPosix, logging]),
     module("RPCMessages", ["Protobuf", "RPC", "Status"]),
-    module("Pipeline", ["PostgresStore", "Status", "Telemetry", logging]),
+    module("Pipeline", ["HTTPCore", "PostgresStore", "Status", "Telemetry", logging]),
 
     // 4: the contract as Swift.
     module("Contracts", ["CContracts", "HTTPCore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry"]),
@@ -92,7 +92,8 @@ let package = Package(
     .executableTarget(
       name: "espd",
       dependencies: [
-        "Contracts", "HTTPCore", "HTTPServer", "Pipeline", "PostgresStore", "RPC", "Services", "TLS", "Telemetry",
+        "Contracts", "HTTP2", "HTTPCore", "HTTPServer", "Pipeline", "PostgresStore", "RPC", "Services", "TLS",
+        "Telemetry",
         arguments, configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
@@ -103,7 +104,9 @@ let package = Package(
            path: "interop/Sources/InteropService"),
     .executableTarget(
       name: "InteropServer",
-      dependencies: ["HTTPServer", "InteropService", "RPC", "TLS", arguments, logging, nioCore, nioPosix, unixSignals],
+      dependencies: [
+        "HTTPCore", "HTTPServer", "InteropService", "RPC", "TLS", arguments, logging, nioCore, nioPosix, unixSignals,
+      ],
       path: "interop/Sources/InteropServer", swiftSettings: strict),
 
     // Our RPC layer with nothing behind it, for bench/rpc.py.
@@ -121,12 +124,13 @@ let package = Package(
       path: "Tests/TestSupport", swiftSettings: strict),
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
+    tests("HTTPCoreTests", ["HTTPCore"]),
     tests("HTTP1Tests", ["HTTP1", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
     tests("JournalTests", ["Journal", "Status", logging]),
-    tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
+    tests("PipelineTests", ["HTTPCore", "Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
     tests("ServicesTests", [
       "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry", "TestSupport", logging,
       nioCore, nioPosix,

@@ -7,6 +7,8 @@ package struct ConnectionWatch {
     case ping
     /// GOAWAY in two steps; the streams that are open may end.
     case drain
+    /// GOAWAY ENHANCE_YOUR_CALM, and close: one too many, which did not even ask for anything.
+    case refuse
     /// Close now. The reason is for the log.
     case cut(String)
   }
@@ -18,18 +20,24 @@ package struct ConnectionWatch {
   /// Since the last look. A flag, so that receiving costs no look at the clock.
   private var hasReceived = false
   private var lastReceived: ContinuousClock.Instant
+  private var hasSent = false
   private var pingSent: ContinuousClock.Instant?
   private var idleSince: ContinuousClock.Instant?
   private var drainBegan: ContinuousClock.Instant?
   private var lastPing: ContinuousClock.Instant?
   private var strikes = 0
+  private let isRefused: Bool
+  /// When its client has last taken something of an answer, or nothing waited.
+  private var lastRead: ContinuousClock.Instant
 
   /// - Parameter jitter: in -1...1; moves the maximum age by up to a tenth, so that connections that began together do
   ///   not end together.
-  package init(limits: HTTP2Limits, now: ContinuousClock.Instant, jitter: Double) {
+  package init(limits: HTTP2Limits, now: ContinuousClock.Instant, jitter: Double, isRefused: Bool = false) {
     self.limits = limits
+    self.isRefused = isRefused
     begin = now
     lastReceived = now
+    lastRead = now
     maximumAge = limits.maximumConnectionAge.map { $0 + $0 * (jitter / 10) }
   }
 
@@ -44,6 +52,9 @@ package struct ConnectionWatch {
     lastPing = nil
   }
 
+  /// Something of an answer has left since the last look.
+  package mutating func sentBody() { hasSent = true }
+
   /// - Returns: false when it was one too many: GOAWAY ENHANCE_YOUR_CALM "too_many_pings".
   package mutating func receivedPing(at now: ContinuousClock.Instant) -> Bool {
     if let lastPing, now - lastPing < limits.minimumPingInterval { strikes += 1 }
@@ -52,7 +63,15 @@ package struct ConnectionWatch {
   }
 
   /// What is due.
-  package mutating func check(at now: ContinuousClock.Instant, openStreams: Int) -> Action? {
+  /// - Parameters:
+  ///   - unreadBytes: of answers that its client has not taken.
+  ///   - isMemoryShort: streams have to wait for memory.
+  package mutating func check(at now: ContinuousClock.Instant, openStreams: Int, unreadBytes: Int = 0,
+                              _ isMemoryShort: Bool = false) -> Action? {
+    if hasSent || unreadBytes < limits.stalledReaderBytes {
+      hasSent = false
+      lastRead = now
+    }
     if hasReceived {
       hasReceived = false
       lastReceived = now
@@ -60,6 +79,8 @@ package struct ConnectionWatch {
     }
     idleSince = openStreams > 0 ? nil : idleSince ?? now
     if !hasGreeted, now - begin >= limits.handshakeTimeout { return .cut("no HTTP/2 preface in time") }
+    if isRefused, now - begin >= limits.refusalGrace { return .refuse }
+    if isMemoryShort, now - lastRead >= limits.stalledReaderTimeout { return .cut("its client reads no answers") }
     if let pingSent {
       if now - pingSent >= limits.keepaliveTimeout { return .cut("no answer to PING") }
     } else if now - lastReceived >= limits.keepaliveInterval {

@@ -3,14 +3,15 @@ package import HTTPCore
 package import Logging
 package import NIOCore
 
-/// A server connection on any channel, as `HTTP2Server` gives each of its own. Used on the channel's loop.
+/// A server connection on any channel, as `HTTPServer` gives each of its own. Used on the channel's loop.
 package struct HTTP2Connection {
   private let handler: HTTP2Handler
 
   /// Adds the connection to a channel that is not active yet.
   package init(on channel: any Channel, limits: HTTP2Limits = HTTP2Limits(), handler: any HTTPHandler,
                logger: Logger) throws {
-    self.handler = HTTP2Handler(limits: limits, handler: handler, logger: logger, isRefused: false)
+    self.handler = HTTP2Handler(limits: limits, handler: handler, memory: ConnectionMemory(ByteBudget()),
+                                logger: logger, admission: .served)
     try channel.pipeline.syncOperations.addHandler(self.handler)
   }
 

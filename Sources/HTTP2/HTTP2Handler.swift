@@ -14,6 +14,7 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   private let limits: HTTP2Limits
   private let handler: any HTTPHandler
   private let logger: Logger
+  private let memory: ConnectionMemory
   private var session: HTTP2Session?
   private var context: ChannelHandlerContext?
   private var tlsPeer: TLSPeer?
@@ -23,15 +24,16 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   private var isDraining = false
   private var hasSentGoAway = false
   private var watch: ConnectionWatch
-  /// The server has all the connections it takes: this one hears so and is closed.
-  private let isRefused: Bool
+  private let admission: ConnectionAdmission
 
-  init(limits: HTTP2Limits, handler: any HTTPHandler, logger: Logger, isRefused: Bool) {
+  init(limits: HTTP2Limits, handler: any HTTPHandler, memory: ConnectionMemory, logger: Logger,
+       admission: ConnectionAdmission) {
     self.limits = limits
     self.handler = handler
+    self.memory = memory
     self.logger = logger
-    self.isRefused = isRefused
-    watch = ConnectionWatch(limits: limits, now: .now, jitter: .random(in: -1...1))
+    self.admission = admission
+    watch = ConnectionWatch(limits: limits, now: .now, jitter: .random(in: -1...1), isRefused: admission == .refused)
   }
 
   func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -43,10 +45,11 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   }
 
   func channelActive(context: ChannelHandlerContext) {
-    let session = HTTP2Session(limits: limits, peer: context.remoteAddress?.description ?? "unknown", tlsPeer: tlsPeer)
+    let session = HTTP2Session(limits: limits, memory: memory, peer: context.remoteAddress?.description ?? "unknown",
+                               tlsPeer: tlsPeer)
     session.onOutput = { [unowned self] in scheduleFlush() }
     self.session = session
-    if isRefused { return calm("too_many_connections") }
+    if admission == .turnedAway { return calm("too_many_connections") }
     flush()
   }
 
@@ -107,11 +110,15 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   /// What is due by `ConnectionWatch`.
   func check(at now: ContinuousClock.Instant) {
     guard let session else { return }
-    switch watch.check(at: now, openStreams: session.live.count) {
+    if session.hasSentBody { watch.sentBody() }
+    session.hasSentBody = false
+    let isMemoryShort = memory.held.budget.mustStreamsWait
+    switch watch.check(at: now, openStreams: session.live.count, unreadBytes: session.unreadBytes, isMemoryShort) {
     case .ping: session.submitKeepalivePing()
     case .drain:
       for stream in session.live { stream.delegate?.connectionIsDraining() }
       drain()
+    case .refuse: calm("too_many_connections")
     case .cut(let reason):
       logger.debug("HTTP/2 connection cut", metadata: ["peer": "\(session.peer)", "reason": "\(reason)"])
       close()
@@ -187,8 +194,27 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
       return stream.respond(status: 431, fields: HTTPFields(), isEnd: true)
     }
     guard session?.runningCount ?? 0 < limits.maximumRunningExchanges else { return stream.reset(.refused) }
+    if let refusal { return refuse(stream, refusal) }
     stream.delegate = handler.accept(stream)
     if stream.delegate != nil { stream.startRunning() }
+  }
+
+  /// Why nothing is served on this connection, if so.
+  private var refusal: HTTPRefusal? {
+    if admission == .refused { return .tooManyConnections(limit: limits.maximumConnections) }
+    let unread = session?.unreadBytes ?? 0
+    return unread > limits.maximumUnreadBytes
+      ? .unreadAnswers(byteCount: unread, limit: limits.maximumUnreadBytes) : nil
+  }
+
+  private func refuse(_ stream: HTTP2Stream, _ reason: HTTPRefusal) {
+    handler.refuse(stream, reason)
+    // Its client has heard why in its own words; now it may go.
+    if case .tooManyConnections = reason, !isDraining {
+      isDraining = true
+      hasSentGoAway = true
+      session?.submitCalm("too_many_connections")
+    }
   }
 
   // MARK: Output

@@ -6,10 +6,12 @@ package import NIOCore
 /// The way into this module for who listens.
 package enum HTTP2Pipeline {
   /// Adds HTTP/2 behind the handlers that a channel has; it begins with `channelActive`. On the channel's loop.
-  /// - Parameter isRefused: the server has all the connections it takes; this one hears so and is closed.
-  package static func add(to channel: any Channel, limits: HTTP2Limits, handler: any HTTPHandler, isRefused: Bool,
+  /// - Parameter memory: its loop's.
+  package static func add(to channel: any Channel, limits: HTTP2Limits, handler: any HTTPHandler,
+                          memory: ConnectionMemory, admission: ConnectionAdmission,
                           logger: Logger) throws -> any HTTPConnection {
-    let connection = HTTP2Handler(limits: limits, handler: handler, logger: logger, isRefused: isRefused)
+    let connection = HTTP2Handler(limits: limits, handler: handler, memory: memory, logger: logger,
+                                  admission: admission)
     try channel.pipeline.syncOperations.addHandler(connection)
     return connection
   }

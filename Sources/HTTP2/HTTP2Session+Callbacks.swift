@@ -74,6 +74,7 @@ private func onDataChunk(_ raw: OpaquePointer?, _ flags: UInt8, _ id: Int32, _ d
   stream.receivedBodyBytes += count
   unsafe stream.body.append(UnsafeBufferPointer(start: data, count: count).span)
   stream.uncreditedBytes += count
+  session.received(count)
   session.touch(stream, .body)
   return 0
 }
@@ -160,6 +161,8 @@ func readOutbound(_ raw: OpaquePointer?, _ id: Int32, _ buffer: UnsafeMutablePoi
     unsafe buffer.update(from: base + stream.outboundStart, count: count)
   }
   stream.outboundStart += count
+  session.unwrote(count)
+  if count > 0 { session.hasSentBody = true }
   guard stream.bufferedByteCount == 0 else { return count }
   stream.outbound.removeAll(keepingCapacity: true)
   stream.outboundStart = 0

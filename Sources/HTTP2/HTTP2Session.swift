@@ -32,6 +32,12 @@ struct HTTP2SessionError: Error {
   var hasReceivedSettings = false
   /// DATA or HEADERS went or came.
   var hasExchanged = false
+  /// Received bytes whose window has not been opened again.
+  private(set) var uncreditedBytes = 0
+  /// Response bytes that wait for the client's windows.
+  private(set) var unreadBytes = 0
+  /// Body bytes of a response have left since the connection last looked.
+  var hasSentBody = false
   /// Exchanges that a delegate is answering.
   var runningCount = 0
   /// The first byte of the PING of a drain, and of the one that asks whether the peer is there.
@@ -46,13 +52,16 @@ struct HTTP2SessionError: Error {
   /// Closed streams kept for reuse; more would be held for ever after one burst.
   private static let maximumSpareStreams = 128
   private var spare: [HTTP2Stream] = []
+  private let memory: ConnectionMemory
+  private var (windowBytes, receivedBytes) = (HTTP2Limits.firstConnectionWindowBytes, 0)
   private let raw: OpaquePointer
   private var fieldScratch: [nghttp2_nv] = unsafe []
   private var prepared = HTTP2PreparedForms()
 
-  init(limits: HTTP2Limits, peer: String, tlsPeer: TLSPeer?) {
+  init(limits: HTTP2Limits, memory: ConnectionMemory, peer: String, tlsPeer: TLSPeer?) {
     headReader = HTTP2HeadReader(maximumBytes: Int(limits.maximumHeaderListBytes))
     self.limits = limits
+    self.memory = memory
     self.peer = peer
     self.tlsPeer = tlsPeer
     var session: OpaquePointer?
@@ -64,7 +73,11 @@ struct HTTP2SessionError: Error {
     submitSettings()
   }
 
-  deinit { unsafe nghttp2_session_del(raw) }
+  deinit {
+    memory.windows.release(Int(windowBytes - HTTP2Limits.firstConnectionWindowBytes))
+    memory.held.release(unreadBytes)
+    unsafe nghttp2_session_del(raw)
+  }
 
   var wantsMore: Bool {
     unsafe nghttp2_session_want_read(raw) != 0 || nghttp2_session_want_write(raw) != 0
@@ -80,6 +93,7 @@ struct HTTP2SessionError: Error {
     // BAD_CLIENT_MAGIC, FLOODED, NOMEM, CALLBACK_FAILURE: the connection can't go on.
     if taken < 0 { throw HTTP2SessionError(reason: Self.text(Int32(taken))) }
     if let found { terminate(found.violation) }
+    if windowBytes < limits.maximumConnectionWindowBytes { growWindow() }
   }
 
   /// A connection error (RFC 9113 5.4.1): GOAWAY, and when it has been sent the session wants no more.
@@ -98,6 +112,33 @@ struct HTTP2SessionError: Error {
       guard count > 0, let pointer = unsafe pointer else { return }
       unsafe output.writeBytes(UnsafeRawBufferPointer(start: pointer, count: count))
     }
+  }
+
+  // MARK: Memory
+
+  func received(_ byteCount: Int) {
+    receivedBytes += byteCount
+    uncreditedBytes += byteCount
+  }
+
+  func wrote(_ byteCount: Int) {
+    unreadBytes += byteCount
+    memory.held.take(byteCount)
+  }
+
+  /// Response bytes have left, or nobody will read them.
+  func unwrote(_ byteCount: Int) {
+    unreadBytes -= byteCount
+    memory.held.release(byteCount)
+  }
+
+  /// Opens the connection's window further when its client makes use of it and the byte budget has room.
+  private func growWindow() {
+    guard let wanted = memory.grow(windowBytes, received: receivedBytes, uncredited: uncreditedBytes, limits)
+    else { return }
+    windowBytes = wanted
+    _ = unsafe nghttp2_session_set_local_window_size(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, wanted)
+    onOutput()
   }
 
   // MARK: Streams
@@ -125,7 +166,9 @@ struct HTTP2SessionError: Error {
     if stream.uncreditedBytes > 0 {
       // The connection's window must get back what the stream never consumed.
       _ = unsafe nghttp2_session_consume_connection(raw, stream.uncreditedBytes)
+      uncreditedBytes -= stream.uncreditedBytes
     }
+    unwrote(stream.bufferedByteCount)
     let last = live.removeLast()
     if last !== stream {
       live[stream.liveIndex] = last
@@ -203,6 +246,7 @@ struct HTTP2SessionError: Error {
   }
 
   func credit(_ stream: HTTP2Stream, byteCount: Int) {
+    uncreditedBytes -= byteCount
     // INVALID_ARGUMENT: the stream has closed; the connection's window is still owed.
     if unsafe nghttp2_session_consume(raw, stream.id, byteCount) != 0 {
       _ = unsafe nghttp2_session_consume_connection(raw, byteCount)
@@ -235,7 +279,7 @@ struct HTTP2SessionError: Error {
     _ = unsafe nghttp2_submit_ping(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), data)
   }
 
-  /// GOAWAY ENHANCE_YOUR_CALM with words that gRPC clients know; the caller sends it and closes.
+  /// GOAWAY ENHANCE_YOUR_CALM with words that gRPC clients know; the caller closes, now or behind the last stream.
   func submitCalm(_ reason: StaticString) {
     let last = unsafe nghttp2_session_get_last_proc_stream_id(raw)
     _ = unsafe nghttp2_submit_goaway(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, NGHTTP2_ENHANCE_YOUR_CALM.rawValue,
@@ -262,7 +306,6 @@ struct HTTP2SessionError: Error {
     ]
     let flags = UInt8(NGHTTP2_FLAG_NONE.rawValue)
     _ = unsafe nghttp2_submit_settings(raw, flags, settings, settings.count)
-    _ = unsafe nghttp2_session_set_local_window_size(raw, flags, 0, limits.connectionWindowBytes)
   }
 
   /// Two field lists as nghttp2 wants them; it copies names and values.

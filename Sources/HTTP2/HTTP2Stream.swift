@@ -102,6 +102,7 @@ final class HTTP2Stream: HTTPExchange {
   // MARK: HTTPExchange
 
   var bufferedByteCount: Int { outbound.count - outboundStart }
+  var connectionBufferedByteCount: Int { session.unreadBytes }
   var peer: String { session.peer }
   var tlsPeer: TLSPeer? { session.tlsPeer }
 
@@ -124,7 +125,9 @@ final class HTTP2Stream: HTTPExchange {
   func write(_ append: (inout [UInt8]) -> Void) {
     guard !isClosed else { return }
     precondition(hasResponded && !isFinished, "body bytes come between head and end")
+    let before = outbound.count
     append(&outbound)
+    session.wrote(outbound.count - before)
     wake()
   }
 
@@ -152,10 +155,13 @@ final class HTTP2Stream: HTTPExchange {
     session.submitReset(self, reason)
   }
 
-  func creditReceivedBytes() {
-    guard uncreditedBytes > 0 else { return }
-    session.credit(self, byteCount: uncreditedBytes)
-    uncreditedBytes = 0
+  func creditReceivedBytes() { credit(uncreditedBytes) }
+
+  func credit(_ byteCount: Int) {
+    let byteCount = min(byteCount, uncreditedBytes)
+    guard byteCount > 0 else { return }
+    uncreditedBytes -= byteCount
+    session.credit(self, byteCount: byteCount)
   }
 
   private func wake() {

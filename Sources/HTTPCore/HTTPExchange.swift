@@ -11,6 +11,8 @@ package protocol HTTPExchange: AnyObject {
   var body: HTTPBody { get set }
   /// Bytes written that the peer's windows have not yet let out.
   var bufferedByteCount: Int { get }
+  /// The same of all exchanges of the connection.
+  var connectionBufferedByteCount: Int { get }
   /// Address of the peer, for logs and audit.
   var peer: String { get }
   /// What TLS knows of the peer; nil on a connection without it.
@@ -32,6 +34,8 @@ package protocol HTTPExchange: AnyObject {
   func reset(_ reason: HTTPResetReason)
   /// Opens the peer's window again by what was received so far and not yet credited. Not called: the peer waits.
   func creditReceivedBytes()
+  /// The same by `byteCount` of the oldest that were received and not yet credited.
+  func credit(_ byteCount: Int)
 }
 
 extension HTTPExchange {
@@ -52,6 +56,18 @@ extension HTTPExchange {
     write { $0 += Array(text.utf8) + [UInt8(ascii: "\n")] }
     finish(trailers: HTTPFields())
   }
+  /// Transports with one exchange at a time.
+  package var connectionBufferedByteCount: Int { bufferedByteCount }
+  /// Transports without windows of their own.
+  package func credit(_ byteCount: Int) { creditReceivedBytes() }
+}
+
+/// Why a transport gives an exchange to nobody; the protocol above has words for it.
+package enum HTTPRefusal: Sendable, Equatable {
+  /// The server has as many connections as it takes.
+  case tooManyConnections(limit: Int)
+  /// The client asks on and does not read its answers.
+  case unreadAnswers(byteCount: Int, limit: Int)
 }
 
 /// Why an exchange is cut; each HTTP version has its own code for it.
@@ -82,8 +98,16 @@ package protocol HTTPExchangeDelegate: AnyObject {
 package protocol HTTPHandler: AnyObject {
   /// The head of a request is complete: returns who takes the rest, or nil when it was answered already.
   func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)?
+  /// Answers a request that is not to be served.
+  func refuse(_ exchange: any HTTPExchange, _ reason: HTTPRefusal)
   /// The server is going away: long exchanges are to say so in their own words and end soon.
   func drain()
+}
+
+extension HTTPHandler {
+  package func refuse(_ exchange: any HTTPExchange, _ reason: HTTPRefusal) {
+    exchange.respond(status: 503, fields: HTTPFields([("retry-after", "1")]), isEnd: true)
+  }
 }
 
 /// Received body bytes: appended behind, taken from the front, storage reused.

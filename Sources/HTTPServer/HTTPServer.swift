@@ -17,25 +17,28 @@ package actor HTTPServer {
 
   /// Starts listening on one address, without encryption.
   package init(host: String, port: Int, group: any EventLoopGroup, limits: HTTPServerLimits = HTTPServerLimits(),
-               logger: Logger, makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
+               budget: ByteBudget = ByteBudget(), logger: Logger,
+               makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
     try await self.init(listeners: [HTTPListener(host: host, port: port)], group: group, limits: limits,
-                        logger: logger, makeHandler: makeHandler)
+                        budget: budget, logger: logger, makeHandler: makeHandler)
   }
 
   /// Starts listening.
   /// - Parameters:
   ///   - listeners: at least one; their connections are alike behind encryption.
+  ///   - budget: what windows and answers count against; the process has one.
   ///   - makeHandler: called once on each event loop; the handler is used on that loop only.
   /// - Throws: `HTTPListenError` when an address can't be had; then none is listened on.
   package init(listeners: [HTTPListener], group: any EventLoopGroup, limits: HTTPServerLimits = HTTPServerLimits(),
-               logger: Logger, makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
+               budget: ByteBudget = ByteBudget(), logger: Logger,
+               makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
     precondition(!listeners.isEmpty, "a server listens somewhere")
     self.group = group
     let total = ConnectionCount()
     var connections: [ObjectIdentifier: LoopConnections] = [:]
     for loop in group.makeIterator() {
-      connections[ObjectIdentifier(loop)] = LoopConnections(loop: loop, limits: limits, logger: logger, total: total,
-                                                            makeHandler: makeHandler)
+      connections[ObjectIdentifier(loop)] = LoopConnections(loop: loop, limits: limits, budget: budget, logger: logger,
+                                                            total: total, makeHandler: makeHandler)
     }
     self.connections = connections
     var channels: [any Channel] = []

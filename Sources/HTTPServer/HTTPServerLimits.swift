@@ -6,9 +6,12 @@ package import HTTP2
 package struct HTTPServerLimits: Sendable {
   package var http1 = HTTP1Limits()
   package var http2 = HTTP2Limits()
-  /// Connections of the server, each some 40 KiB. Beyond: GOAWAY ENHANCE_YOUR_CALM "too_many_connections", or
-  /// status 503.
+  /// Connections of the server (setting), each some 40 KiB. Beyond: the first call is refused (gRPC:
+  /// RESOURCE_EXHAUSTED with retry information), then GOAWAY; in HTTP/1.1 status 503.
   package var maximumConnections = 10_000
+  /// Connections beyond that which wait to be told so (`HTTP2Limits.refusalGrace`). Beyond: GOAWAY
+  /// ENHANCE_YOUR_CALM "too_many_connections" at once.
+  package var maximumRefusedConnections = 256
   /// From the connection to the bytes that say which HTTP it is, the TLS handshake included. Beyond: cut.
   package var detectionTimeout = Duration.seconds(10)
   /// How often each connection is looked at; all times of connections are kept to this.

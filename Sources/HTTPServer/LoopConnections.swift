@@ -10,6 +10,7 @@ internal import Synchronization
 final class LoopConnections: Sendable {
   private struct State {
     var handler: any HTTPHandler
+    var memory: ConnectionMemory
     var open: [ObjectIdentifier: any HTTPConnection] = [:]
     var isDraining = false
     /// Runs while there are connections.
@@ -22,26 +23,27 @@ final class LoopConnections: Sendable {
   private let total: ConnectionCount
   private let state: NIOLoopBoundBox<State>
 
-  init(loop: any EventLoop, limits: HTTPServerLimits, logger: Logger, total: ConnectionCount,
+  init(loop: any EventLoop, limits: HTTPServerLimits, budget: ByteBudget, logger: Logger, total: ConnectionCount,
        makeHandler: @Sendable (any EventLoop) -> any HTTPHandler) {
     self.loop = loop
     self.limits = limits
     self.logger = logger
     self.total = total
-    state = NIOLoopBoundBox.makeBoxSendingValue(State(handler: makeHandler(loop)), eventLoop: loop)
+    let state = State(handler: makeHandler(loop), memory: ConnectionMemory(budget))
+    self.state = NIOLoopBoundBox.makeBoxSendingValue(state, eventLoop: loop)
   }
 
   func add(_ channel: any Channel) throws {
     // Accepted just as the drain began: nobody will tell it to go.
     guard !state.value.isDraining else { return channel.close(promise: nil) }
-    let isRefused = total.number.add(1, ordering: .relaxed).newValue > limits.maximumConnections
+    let admission = total.add(limits)
     let id = ObjectIdentifier(channel)
     let detector = ProtocolDetector(timeout: limits.detectionTimeout, logger: logger) { [self] version in
-      state.value.open[id] = try install(version, on: channel, isRefused: isRefused)
+      state.value.open[id] = try install(version, on: channel, admission)
     }
     state.value.open[id] = detector
     channel.closeFuture.whenComplete { [self] _ in
-      total.number.subtract(1, ordering: .relaxed)
+      total.remove()
       state.value.open[id] = nil
       if state.value.open.isEmpty { stopWatch() }
     }
@@ -50,13 +52,17 @@ final class LoopConnections: Sendable {
   }
 
   private func install(_ version: ProtocolDetector.Version, on channel: any Channel,
-                       isRefused: Bool) throws -> any HTTPConnection {
+                       _ admission: ConnectionAdmission) throws -> any HTTPConnection {
     let handler = state.value.handler
-    return switch version {
+    switch version {
     case .http1:
-      try HTTP1Pipeline.add(to: channel, limits: limits.http1, handler: handler, isRefused: isRefused, logger: logger)
+      return try HTTP1Pipeline.add(to: channel, limits: limits.http1, handler: handler,
+                                   isRefused: admission != .served, logger: logger)
     case .http2:
-      try HTTP2Pipeline.add(to: channel, limits: limits.http2, handler: handler, isRefused: isRefused, logger: logger)
+      var http2 = limits.http2
+      http2.maximumConnections = limits.maximumConnections
+      return try HTTP2Pipeline.add(to: channel, limits: http2, handler: handler, memory: state.value.memory,
+                                   admission: admission, logger: logger)
     }
   }
 
@@ -92,5 +98,14 @@ final class LoopConnections: Sendable {
 
 /// The connections of all loops.
 final class ConnectionCount: Sendable {
-  let number = Atomic(0)
+  private let number = Atomic(0)
+
+  /// Counts a connection, whatever becomes of it.
+  func add(_ limits: HTTPServerLimits) -> ConnectionAdmission {
+    let count = number.add(1, ordering: .relaxed).newValue
+    if count <= limits.maximumConnections { return .served }
+    return count <= limits.maximumConnections + limits.maximumRefusedConnections ? .refused : .turnedAway
+  }
+
+  func remove() { number.subtract(1, ordering: .relaxed) }
 }

@@ -4,6 +4,7 @@
 // (PITFALLS.md 4). Order is kept per producer because there is one queue and one writer.
 internal import Dispatch
 internal import Foundation
+package import HTTPCore
 package import Logging
 internal import PostgresStore
 package import Status
@@ -35,13 +36,16 @@ package final class IngestPipeline: Sendable {
   }
 
   package let limits: Limits
+  private let budget: ByteBudget
   private let logger: Logger
   private let state = Mutex(State())
   private let wake = DispatchSemaphore(value: 0)
   private let ended = DispatchSemaphore(value: 0)
 
-  package init(limits: Limits = Limits(), logger: Logger) {
+  /// - Parameter budget: what is counted from `submit` until it is settled; the process has one.
+  package init(limits: Limits = Limits(), budget: ByteBudget = ByteBudget(), logger: Logger) {
     self.limits = limits
+    self.budget = budget
     self.logger = logger
   }
 
@@ -95,6 +99,8 @@ package final class IngestPipeline: Sendable {
       }
       state.queue.append(submission)
       state.queuedReadings += submission.readingCount
+      // Before the writer can see it, and settle it.
+      budget.take(submission.byteCount, of: .held)
     }
     if duplicate { submission.completion(.duplicate) }
     return admission
@@ -234,7 +240,10 @@ package final class IngestPipeline: Sendable {
         return state.producers.settle(claim.producerID, claim.sequence, failure: failure)
       }
     }
-    for submission in submissions { submission.completion(outcome) }
+    for submission in submissions {
+      submission.completion(outcome)
+      budget.release(submission.byteCount, of: .held)
+    }
     for call in freed { call() }
   }
 }

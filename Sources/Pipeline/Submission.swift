@@ -28,6 +28,12 @@ package struct Submission: Sendable {
   /// What it counts for in the queue: everything that must be written.
   var readingCount: Int { batch.readings.count + deadLetters.count }
 
+  /// What it counts for in the byte budget: rows, texts, dead letters with their bytes, and the rest by estimate.
+  var byteCount: Int {
+    batch.readings.count * MemoryLayout<Reading>.stride + batch.text.count
+      + deadLetters.reduce(0) { $0 + MemoryLayout<DeadLetter>.stride + $1.original.count } + 256
+  }
+
   package enum Outcome: Sendable {
     /// Committed in the database, cursor included.
     case committed

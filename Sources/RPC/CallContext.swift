@@ -1,5 +1,6 @@
 // What a method may know about its call besides the message, and say besides its response.
 package import HTTPCore
+package import Status
 
 /// Metadata, peer and deadline of a call.
 package struct CallContext: Sendable {
@@ -33,4 +34,7 @@ package struct CallContext: Sendable {
 
   /// `RPCCall.compressMessages`.
   package func compressMessages() { call.compressMessages() }
+
+  /// `RPCCall.checkRoom`.
+  package func checkRoom() throws(RPCStatus) { try call.checkRoom() }
 }

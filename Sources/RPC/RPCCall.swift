@@ -9,6 +9,8 @@ package final class RPCCall: @unchecked Sendable {
   // @unchecked because a call crosses to other threads only to be brought back to its loop, which each entry asserts.
   private let route: RPCRoute
   let handler: RPCHandler
+  /// Outlives the handler as long as the call does: a method may end after its server.
+  let memory: CallMemory
   private(set) var exchange: (any HTTPExchange)?
   private(set) var receiver: (any RPCMessageReceiver)?
   private(set) var onCancel: (() -> Void)?
@@ -23,6 +25,11 @@ package final class RPCCall: @unchecked Sendable {
 
   // The state of RPCCall+Receiving.
   var isPaused = false
+  /// Counted for the message that is on its way, and how many bytes of it the client's window has been opened for.
+  var grantedBytes = 0
+  var creditedBytes = 0
+  /// What it waits for, if for room.
+  var need: CallMemory.Need?
   var isDelivering = false
   var hasReceivedEnd = false
   var hasDeliveredEnd = false
@@ -33,6 +40,7 @@ package final class RPCCall: @unchecked Sendable {
     self.route = route
     self.exchange = exchange
     self.handler = handler
+    memory = handler.memory
   }
 
   package var method: RPCMethod { route.method }
@@ -108,6 +116,27 @@ package final class RPCCall: @unchecked Sendable {
       exchange.respond(status: 200, fields: fields.appending(trailingMetadata), isEnd: true)
     }
     detach()
+  }
+
+  /// Counts what the method keeps of its requests against the byte budget, until `release`: typed methods do so.
+  package func hold(_ byteCount: Int) {
+    eventLoop.preconditionInEventLoop()
+    memory.held.take(byteCount)
+  }
+
+  /// May be called after the call is over.
+  package func release(_ byteCount: Int) {
+    eventLoop.preconditionInEventLoop()
+    memory.held.release(byteCount)
+  }
+
+  /// For a method about to make a large answer.
+  /// - Throws: RESOURCE_EXHAUSTED when the process is short of memory, or the client does not read its answers.
+  package func checkRoom() throws(RPCStatus) {
+    eventLoop.preconditionInEventLoop()
+    if memory.budget.isExhausted { throw memory.refusal(.held) }
+    let (unread, limit) = (exchange?.connectionBufferedByteCount ?? 0, handler.limits.maximumUnreadBytes)
+    if unread > limit { throw RPCHandler.status(of: .unreadAnswers(byteCount: unread, limit: limit)) }
   }
 
   /// One message and OK: the whole answer of a unary call.
@@ -200,6 +229,7 @@ package final class RPCCall: @unchecked Sendable {
 
   /// The call is over: nothing reaches the exchange any more, and nothing is kept alive by it.
   func detach() {
+    settleMessage()
     if receiver != nil { handler.streams[ObjectIdentifier(self)] = nil }
     exchange = nil
     receiver = nil

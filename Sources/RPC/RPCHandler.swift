@@ -8,6 +8,12 @@ package struct RPCLimits: Sendable {
   /// Largest message, bytes, decided from its prefix. 4 MiB is what gRPC clients expect. Beyond: RESOURCE_EXHAUSTED
   /// with limit and size, and no retry information, for a repetition can't help.
   package var maximumMessageBytes = 4 << 20
+  /// How long a message may be on its way while others find no room for theirs: 4 MiB at 1.1 Mbit/s. Beyond:
+  /// RESOURCE_EXHAUSTED with retry information.
+  package var messageTimeout = Duration.seconds(30)
+  /// Response bytes of a connection that its client has not read, bytes: no large answer is made beside them. Beyond:
+  /// RESOURCE_EXHAUSTED with retry information.
+  package var maximumUnreadBytes = 4 << 20
 
   package init() {}
 }
@@ -39,13 +45,16 @@ package final class RPCHandler: HTTPHandler {
   let statusFields: StatusFields
   /// Every response is compressed for clients that take it, not only those whose methods ask.
   let compressesMessages: Bool
+  let memory: CallMemory
   lazy var compression = MessageCompression()
   private let router: RPCRouter
   /// Streaming calls in progress, to be told of a drain.
   var streams: [ObjectIdentifier: RPCCall] = [:]
 
+  /// - Parameter budget: what messages count against; the process has one.
   package init(eventLoop: any EventLoop, router: RPCRouter, statusFields: StatusFields,
-               limits: RPCLimits = RPCLimits(), compressesMessages: Bool = false) {
+               limits: RPCLimits = RPCLimits(), budget: ByteBudget = ByteBudget(), compressesMessages: Bool = false) {
+    memory = CallMemory(budget, eventLoop: eventLoop, messageTimeout: limits.messageTimeout)
     self.eventLoop = eventLoop
     executor = EventLoopTaskExecutor(eventLoop: eventLoop)
     self.router = router
@@ -60,7 +69,7 @@ package final class RPCHandler: HTTPHandler {
 
   package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
     let head = exchange.head
-    if let route = head.memo?.value as? RPCRoute { return start(route, exchange) }
+    if let route = head.memo?.value as? RPCRoute, !memory.budget.isExhausted { return start(route, exchange) }
     guard let type = GRPCContentType(head) else { return refused(exchange) }
     guard head.isMethod("POST") else {
       return RefusedRequest(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
@@ -72,6 +81,7 @@ package final class RPCHandler: HTTPHandler {
     do throws(RPCStatus) {
       let route = RPCRoute(type: type, method: try method(of: head), encoding: try encoding(of: head),
                            timeout: try timeout(of: head))
+      if case .single = route.method.handler, memory.budget.isExhausted { throw memory.refusal(.held) }
       head.memo?.value = route
       return start(route, exchange)
     } catch {
@@ -81,6 +91,28 @@ package final class RPCHandler: HTTPHandler {
       let exchange = type == .grpc ? exchange : GRPCWebExchange(exchange, type)
       exchange.respond(status: 200, fields: fields, isEnd: true)
       return nil
+    }
+  }
+
+  package func refuse(_ exchange: any HTTPExchange, _ reason: HTTPRefusal) {
+    guard let type = GRPCContentType(exchange.head) else {
+      return exchange.respond(status: 503, fields: HTTPFields([("retry-after", "1")]), isEnd: true)
+    }
+    var fields = Self.responseFields
+    statusFields.append(Self.status(of: reason), to: &fields)
+    let exchange = type == .grpc ? exchange : GRPCWebExchange(exchange, type)
+    exchange.respond(status: 200, fields: fields, isEnd: true)
+  }
+
+  static func status(of reason: HTTPRefusal) -> RPCStatus {
+    switch reason {
+    case .tooManyConnections(let limit):
+      .overloaded(subject: "connections", "the server has all the \(limit) connections it takes: come again later",
+                  retryAfter: .seconds(1))
+    case .unreadAnswers(let byteCount, let limit):
+      .overloaded(subject: "unread answers", """
+        answers of \(byteCount) bytes wait to be read on this connection; the limit is \(limit): read them first
+        """, retryAfter: .seconds(1))
     }
   }
 

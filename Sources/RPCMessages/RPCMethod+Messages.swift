@@ -55,7 +55,12 @@ extension RPCMethod {
     RPCMethod(path: path, handler: .single { message, call in
       do throws(ProtobufError) {
         let request = try Request(serialized: message)
-        run(call) { context async throws(RPCStatus) in try await body(request, call, context) }
+        let byteCount = message.count
+        call.hold(byteCount)
+        run(call) { context async throws(RPCStatus) in
+          defer { call.release(byteCount) }
+          try await body(request, call, context)
+        }
       } catch {
         call.finish(error.rpcStatus)
       }
@@ -68,7 +73,10 @@ extension RPCMethod {
   ) -> RPCMethod {
     RPCMethod(path: path, handler: .stream { call in
       let source = RequestSource<Request>(call)
-      run(call) { context async throws(RPCStatus) in try await body(RequestStream(source), call, context) }
+      run(call) { context async throws(RPCStatus) in
+        defer { source.drop() }
+        try await body(RequestStream(source), call, context)
+      }
       return source
     })
   }

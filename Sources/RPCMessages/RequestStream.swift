@@ -29,11 +29,18 @@ package struct RequestStream<Message: ProtobufMessage>: AsyncSequence, Sendable 
 final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchecked Sendable {
   // @unchecked because it is confined to its call's loop, where the method's task runs too.
 
-  /// Decoded messages that wait for the method. Beyond: the call pauses and the client's window closes.
+  /// Decoded messages that wait for the method, and bytes of them as they came. Beyond either: the call pauses and the
+  /// client's window closes.
   private static var maximumWaiting: Int { 16 }
+  private static var maximumWaitingBytes: Int { 64 << 10 }
+  /// Counted while a method has a message in hand: what it may send before its client reads. Many methods that begin in
+  /// one turn would else find room that their answers then take together.
+  private static var answerBytes: Int { 64 << 10 }
 
-  private unowned let call: RPCCall
-  private var waiting: [(message: Message, isCompressed: Bool)] = []
+  private let call: RPCCall
+  private var waiting: [(message: Message, byteCount: Int, isCompressed: Bool)] = []
+  private var waitingBytes = 0
+  private var isBusy = false
   private(set) var wasCompressed = false
   private var failure: RPCStatus?
   private var isEnded = false
@@ -42,10 +49,12 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
   init(_ call: RPCCall) { self.call = call }
 
   func next() async throws(RPCStatus) -> Message? {
+    if waiting.isEmpty { setBusy(false) }
     while waiting.isEmpty, failure == nil, !isEnded { await withCheckedContinuation { consumer = $0 } }
     if !waiting.isEmpty {
       let next = waiting.removeFirst()
       wasCompressed = next.isCompressed
+      letGo(next.byteCount)
       if waiting.isEmpty { call.resume() }
       return next.message
     }
@@ -55,8 +64,11 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
 
   func received(_ message: Span<UInt8>) {
     do throws(ProtobufError) {
-      waiting.append((try Message(serialized: message), call.isMessageCompressed))
-      if waiting.count >= Self.maximumWaiting { call.pause() }
+      waiting.append((try Message(serialized: message), message.count, call.isMessageCompressed))
+      waitingBytes += message.count
+      call.hold(message.count)
+      setBusy(true)
+      if waiting.count >= Self.maximumWaiting || waitingBytes >= Self.maximumWaitingBytes { call.pause() }
     } catch {
       failure = error.rpcStatus
     }
@@ -71,6 +83,24 @@ final class RequestSource<Message: ProtobufMessage>: RPCMessageReceiver, @unchec
   func cancelled() {
     failure = RPCStatus(.cancelled, "the client has gone")
     wake()
+  }
+
+  /// The method has ended: what it did not ask for is nobody's.
+  func drop() {
+    waiting = []
+    letGo(waitingBytes)
+    setBusy(false)
+  }
+
+  private func setBusy(_ isBusy: Bool) {
+    guard isBusy != self.isBusy else { return }
+    self.isBusy = isBusy
+    if isBusy { call.hold(Self.answerBytes) } else { call.release(Self.answerBytes) }
+  }
+
+  private func letGo(_ byteCount: Int) {
+    waitingBytes -= byteCount
+    call.release(byteCount)
   }
 
   private func wake() {

@@ -22,6 +22,7 @@ struct Serve: AsyncParsableCommand {
       let server = try await Server.start(settings, logger: logger)
       print("espd ready: listening on \(server.addresses)")
       fflush(nil)
+      StartUpPages.release()
       let reloading = Task { for await _ in hangups { server.reload() } }
       _ = await signals.next()
       reloading.cancel()

@@ -67,7 +67,8 @@ struct Server {
     self.logger = logger
     self.database = database
     let location = database.location
-    let pipeline = IngestPipeline(logger: logger)
+    let budget = settings.limits.budget
+    let pipeline = IngestPipeline(budget: budget, logger: logger)
     let reader = ReadingReader(location, logger: logger)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.eventLoops)
     let health = HealthStatuses(services: DescriptorSet.embedded.serviceNames)
@@ -77,9 +78,11 @@ struct Server {
       telemetry.methods + HealthService(statuses: health).methods + ReflectionService().bothVersions)
     do {
       let listeners = Self.listeners(settings, credentials, logger)
-      listener = try await HTTPServer(listeners: listeners, group: group, logger: logger) { loop in
+      listener = try await HTTPServer(listeners: listeners, group: group, limits: settings.limits.server,
+                                      budget: budget, logger: logger) { loop in
         let calls = RPCHandler(eventLoop: loop, router: router,
-                               statusFields: StatusFields(encodeDetails: StatusDetails.encode))
+                               statusFields: StatusFields(encodeDetails: StatusDetails.encode),
+                               limits: settings.limits.rpc, budget: budget)
         return settings.corsOrigins.isEmpty ? calls
           : CORSHandler(CORSPolicy(origins: settings.corsOrigins), before: calls)
       }
@@ -99,8 +102,10 @@ struct Server {
                                 _ logger: Logger) -> [HTTPListener] {
     let plain = HTTPListener(host: settings.listen.host, port: settings.listen.port)
     guard let tls = settings.tls, let credentials else { return [plain] }
-    return [plain, HTTPListener(host: tls.listen.host, port: tls.listen.port) { channel in
-      try channel.pipeline.syncOperations.addHandler(TLSHandler(credentials.current, logger: logger))
+    var limits = TLSLimits()
+    limits.handshakeTimeout = .seconds(Int64(settings.limits.handshakeTimeoutSeconds))
+    return [plain, HTTPListener(host: tls.listen.host, port: tls.listen.port) { [limits] channel in
+      try channel.pipeline.syncOperations.addHandler(TLSHandler(credentials.current, limits: limits, logger: logger))
     }]
   }
 

@@ -47,9 +47,26 @@ struct SettingKey: Sendable {
   static let eventLoops = SettingKey(
     name: "event_loops", defaultValue: nil, meaning: "threads that serve connections; unset = one a core")
 
+  static let memoryBudgetMiB = SettingKey(
+    name: "memory_budget_mib", defaultValue: nil,
+    meaning: "MiB that windows, requests, answers and the queue may take together; unset = 256")
+  static let maxConnections = SettingKey(
+    name: "max_connections", defaultValue: nil, meaning: "connections at once; unset = 10,000")
+  static let maxStreams = SettingKey(
+    name: "max_streams", defaultValue: nil, meaning: "calls at once on a connection; unset = 1,000")
+  static let maxMessageMiB = SettingKey(
+    name: "max_message_mib", defaultValue: nil, meaning: "largest message, MiB; unset = 4")
+  static let idleTimeoutSeconds = SettingKey(
+    name: "idle_timeout_seconds", defaultValue: nil,
+    meaning: "seconds without a call after which a connection is asked to go; unset = 1,800")
+  static let handshakeTimeoutSeconds = SettingKey(
+    name: "handshake_timeout_seconds", defaultValue: nil,
+    meaning: "seconds that a client has for TLS, and again for HTTP/2's greeting; unset = 10")
+
   static let all = [
     listen, tlsListen, tlsCert, tlsKey, tlsClientCA, corsOrigins, dataDir, databaseURL, logLevel, logFormat,
-    maxReadingAgeDays, drainTimeoutSeconds, eventLoops,
+    maxReadingAgeDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB, maxConnections, maxStreams, maxMessageMiB,
+    idleTimeoutSeconds, handshakeTimeoutSeconds,
   ]
 
   /// Settings of the contract whose feature has not been built yet: setting one is not an error, but it is said that it

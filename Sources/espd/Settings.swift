@@ -20,6 +20,7 @@ struct Settings: Sendable {
   var maximumReadingAge: Duration
   var drainTimeout: Duration
   var eventLoops: Int
+  var limits: LimitSettings
   /// Settings that were given though their feature has not been built.
   var withoutEffect: [String]
 
@@ -98,6 +99,7 @@ struct Settings: Sendable {
     maximumReadingAge = .seconds(86_400 * (try number(.maxReadingAgeDays, 1...36_500) ?? 30))
     drainTimeout = .seconds(try number(.drainTimeoutSeconds, 0...3600) ?? 10)
     eventLoops = try number(.eventLoops, 1...1024) ?? ProcessInfo.processInfo.activeProcessorCount
+    limits = try LimitSettings(eventLoops: eventLoops, number)
     self.withoutEffect = withoutEffect
   }
 
@@ -128,7 +130,7 @@ struct Settings: Sendable {
       (SettingKey.maxReadingAgeDays.name, "\(maximumReadingAge.components.seconds / 86_400)"),
       (SettingKey.drainTimeoutSeconds.name, "\(drainTimeout.components.seconds)"),
       (SettingKey.eventLoops.name, "\(eventLoops)"),
-    ]
+    ] + limits.description
   }
 }
 

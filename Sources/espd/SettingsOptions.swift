@@ -21,6 +21,14 @@ struct SettingsOptions: ParsableArguments {
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.drainTimeoutSeconds.meaning)) var drainTimeoutSeconds: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.eventLoops.meaning)) var eventLoops: String?
 
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.memoryBudgetMiB.meaning)) var memoryBudgetMib: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.maxConnections.meaning)) var maxConnections: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.maxStreams.meaning)) var maxStreams: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.maxMessageMiB.meaning)) var maxMessageMib: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.idleTimeoutSeconds.meaning)) var idleTimeoutSeconds: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.handshakeTimeoutSeconds.meaning))
+  var handshakeTimeoutSeconds: String?
+
   func load() async throws -> Settings {
     let flags: [(SettingKey, String?)] = [
       (.listen, listen), (.tlsListen, tlsListen), (.tlsCert, tlsCert), (.tlsKey, tlsKey), (.tlsClientCA, tlsClientCA),

@@ -53,8 +53,15 @@ final class FrameClient {
         try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
       }
     }
-    try await channel.executeThenClose { inbound, outbound in
-      try await body(FrameClient(channel, inbound, outbound))
+    var isDone = false
+    do {
+      try await channel.executeThenClose { inbound, outbound in
+        try await body(FrameClient(channel, inbound, outbound))
+        isDone = true
+      }
+    } catch ChannelError.ioOnClosedChannel where isDone {
+      // The server was first to close: on a busy machine its end is seen while ours is under way.
+      return
     }
   }
 
@@ -83,7 +90,7 @@ final class FrameClient {
       do {
         guard let more = try await inbound.next() else { return nil }
         buffer += Array(more.readableBytesView)
-      } catch is IOError {
+      } catch where error is IOError || error as? ChannelError == .ioOnClosedChannel {
         return nil
       }
     }

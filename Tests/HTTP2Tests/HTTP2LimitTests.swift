@@ -150,13 +150,54 @@ import Testing
     }
   }
 
-  @Test("a connection too many is told so; when one has gone there is room again") func connections() async throws {
+  @Test("a connection too many gets an answer to its call, then GOAWAY and the end") func refusedCall() async throws {
     try await withServer { $0.maximumConnections = 1 } _: { server in
       try await FrameClient.with(server.address) { first in
         try await first.greet()
         #expect(try await first.next(.settings) != nil)
         try await FrameClient.with(server.address) { second in
           try await second.greet()
+          try await second.request(1, isEnd: true)
+          let answer = try await second.next(.headers, stream: 1)
+          #expect(answer?.flags == Frame.endHeaders | Frame.endStream)
+          let goAway = try await second.next(.goAway)
+          #expect(goAway?.number() == 1, "the call counts as processed")
+          #expect(reason(goAway) == "too_many_connections")
+          while try await second.next() != nil {}
+        }
+        try await first.request(1, isEnd: true)
+        #expect(try await first.next(.headers, stream: 1) != nil)
+      }
+    }
+  }
+
+  @Test("of the connections too many some wait for their first call, the rest is turned away at once")
+  func turnedAway() async throws {
+    try await withServer {
+      $0.maximumConnections = 1
+      $0.maximumRefusedConnections = 0
+      $0.http2.refusalGrace = .seconds(3600)
+    } _: { server in
+      try await FrameClient.with(server.address) { first in
+        try await first.greet()
+        #expect(try await first.next(.settings) != nil)
+        try await FrameClient.with(server.address) { second in
+          #expect(reason(try await second.next(.goAway)) == "too_many_connections")
+          while try await second.next() != nil {}
+        }
+      }
+    }
+  }
+
+  @Test("a connection too many is told so; when one has gone there is room again") func connections() async throws {
+    try await withServer {
+      $0.maximumConnections = 1
+      $0.http2.refusalGrace = .milliseconds(50)
+    } _: { server in
+      try await FrameClient.with(server.address) { first in
+        try await first.greet()
+        #expect(try await first.next(.settings) != nil)
+        try await FrameClient.with(server.address) { second in
           let goAway = try await second.next(.goAway)
           #expect(goAway?.number(at: 4) == 11)
           #expect(reason(goAway) == "too_many_connections")
@@ -167,11 +208,9 @@ import Testing
       while !isServed {
         try await FrameClient.with(server.address) { client in
           try await client.greet()
-          let frame = try await client.next()
-          isServed = frame?.kind == .settings
-          while isServed, let next = try await client.next(), next.kind != .windowUpdate {
-            if next.kind == .goAway { isServed = false }
-          }
+          try await client.request(1, isEnd: true)
+          // A refusal is head and end in one.
+          isServed = try await client.next(.headers, stream: 1)?.flags == Frame.endHeaders
         }
       }
     }

@@ -99,6 +99,13 @@ def test_an_unknown_setting_names_the_nearest(folder: Path):
         ("MAX_READING_AGE_DAYS", "a month", "a whole number"),
         ("DRAIN_TIMEOUT_SECONDS", "-1", "drain_timeout_seconds is -1"),
         ("EVENT_LOOPS", "0", "event_loops is 0"),
+        ("MEMORY_BUDGET_MIB", "63", "memory_budget_mib is 63"),
+        ("MEMORY_BUDGET_MIB", "lots", "a whole number"),
+        ("MAX_MESSAGE_MIB", "17", "memory_budget_mib is 256; at least 272 is needed"),
+        ("MAX_CONNECTIONS", "0", "max_connections is 0"),
+        ("MAX_STREAMS", "0", "max_streams is 0"),
+        ("IDLE_TIMEOUT_SECONDS", "0", "idle_timeout_seconds is 0"),
+        ("HANDSHAKE_TIMEOUT_SECONDS", "0", "handshake_timeout_seconds is 0"),
     ],
 )
 def test_a_value_that_can_not_be_used_is_named(name: str, value: str, phrase: str):

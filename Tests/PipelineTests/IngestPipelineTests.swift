@@ -1,5 +1,6 @@
 // The pipeline's promises: order, once, isolation of what is at fault, and an answer to everything.
 import Foundation
+import HTTPCore
 import Logging
 import Pipeline
 import PostgresStore
@@ -20,13 +21,15 @@ import Testing
   final class Fixture: Sendable {
     let store: MemoryStore
     let pipeline: IngestPipeline
+    let budget = ByteBudget()
 
     init(cursors: [String: UInt64] = [:], maximumQueuedReadings: Int = 1_000_000) {
       let store = MemoryStore(cursors: cursors)
       self.store = store
       var limits = IngestPipeline.Limits()
       limits.maximumQueuedReadings = maximumQueuedReadings
-      pipeline = IngestPipeline(limits: limits, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      pipeline = IngestPipeline(limits: limits, budget: budget,
+                                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
       pipeline.start { store }
     }
 
@@ -64,6 +67,16 @@ import Testing
   static func expect(_ outcome: Submission.Outcome?, _ name: String, _ location: SourceLocation = #_sourceLocation) {
     let text = outcome.map { "\($0)" } ?? "none"
     #expect(text.hasPrefix(name), "\(text)", sourceLocation: location)
+  }
+
+  @Test("what waits is counted against the byte budget until it is settled") func budget() async throws {
+    let fixture = Fixture()
+    fixture.store.closeGate()
+    async let outcome = fixture.submit()
+    while fixture.budget.usedBytes(.held) == 0 { try await Task.sleep(for: .milliseconds(1)) }
+    fixture.store.openGate()
+    _ = await outcome
+    while fixture.budget.usedBytes(.held) > 0 { try await Task.sleep(for: .milliseconds(1)) }
   }
 
   @Test("readings without a producer are committed, and move a cursor of the server's own") func plain() async {

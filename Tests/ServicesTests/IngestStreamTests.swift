@@ -146,6 +146,33 @@ import Testing
     }
   }
 
+  @Test("a stream whose results are not read is not read either, until they are") func unread() async throws {
+    var limits = TelemetryFixture.withoutHeartbeats
+    limits.maximumUnreadBytes = 0
+    try await withService(streamLimits: limits) { fixture in
+      let call = try await fixture.open("IngestStream")
+      try await call.send(ESPV1.IngestStreamRequest.open("gw"))
+      _ = try await call.answers(1, as: Answer.self)
+      try await call.read()
+      for sequence in 1...20 as ClosedRange<UInt64> {
+        try await call.send(ESPV1.IngestStreamRequest.batch(sequence, [.good()]))
+      }
+      while try await call.uncreditedCount() > 0 {
+        try await call.read()
+        try await Task.sleep(for: .milliseconds(1))
+      }
+      #expect(try await call.answers(21, as: Answer.self).dropFirst().map { result($0).sequence } == Array(1...20))
+      // Unread results hold up what comes next.
+      try await call.send(ESPV1.IngestStreamRequest.batch(21, [.good()]))
+      try await call.send(ESPV1.IngestStreamRequest.batch(22, [.good()]))
+      _ = try await call.answers(22, as: Answer.self)
+      try await call.send(ESPV1.IngestStreamRequest.batch(23, [.good()]))
+      #expect(try await call.uncreditedCount() > 0)
+      try await call.read()
+      #expect(try await result(call.answers(24, as: Answer.self)[23]).sequence == 23)
+    }
+  }
+
   @Test("a drain says so in the stream, answers what was taken, and ends with OK") func drain() async throws {
     try await withService { fixture in
       let call = try await fixture.open("IngestStream")

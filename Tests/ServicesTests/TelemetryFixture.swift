@@ -76,6 +76,9 @@ struct TestCall: Sendable {
     try await loop.submit { exchange.value.receive(bytes) }.get()
   }
 
+  /// Reads what has been answered; until then it counts as unread.
+  func read() async throws { try await loop.submit { exchange.value.read() }.get() }
+
   func end() async throws { try await loop.submit { exchange.value.end() }.get() }
 
   /// The status, once there is one.

@@ -6,7 +6,7 @@ import RPC
 package final class MemoryExchange: HTTPExchange {
   package var head = HTTPRequestHead()
   package var body = HTTPBody()
-  package var bufferedByteCount: Int { output.count }
+  package var bufferedByteCount: Int { output.count - readCount }
   package let peer = "test"
   /// HTTP/1.1 does not.
   package var carriesTrailers = true
@@ -18,6 +18,7 @@ package final class MemoryExchange: HTTPExchange {
   package private(set) var isEnded = false
   private(set) var creditedCount = 0
   private var receivedCount = 0
+  private var readCount = 0
   package var delegate: (any HTTPExchangeDelegate)?
 
   package init(path: String, fields: [(String, String)] = [("content-type", "application/grpc")],
@@ -61,6 +62,12 @@ package final class MemoryExchange: HTTPExchange {
     delegate?.exchangeReceivedBody()
   }
 
+  /// Reads all that has been answered.
+  package func read() {
+    readCount = output.count
+    delegate?.exchangeDrained()
+  }
+
   package func end() { delegate?.exchangeReceivedEnd() }
   package func cancel() { delegate?.exchangeClosed() }
 
@@ -81,6 +88,7 @@ package final class MemoryExchange: HTTPExchange {
 
   package func reset(_ reason: HTTPResetReason) { isEnded = true }
   package func creditReceivedBytes() { creditedCount = receivedCount }
+  package func credit(_ byteCount: Int) { creditedCount = min(receivedCount, creditedCount + byteCount) }
 }
 
 /// A frame around a message.

@@ -23,5 +23,6 @@ struct Fence: Sendable {
     Fence(files: "Sources/PostgresStore/Copy/CopyBuffer.swift", reason: "writes rows in place, 11 ns each"),
     Fence(files: "Sources/PostgresStore/Embedded/*.swift", reason: "starts and ends a process, asks the file system"),
     Fence(files: "Sources/PostgresStore/Read/ReaderLane.swift", reason: "names the executor that is its own thread"),
+    Fence(files: "Sources/espd/StartUpPages.swift", reason: "names ranges of its own address space to the kernel"),
   ]
 }

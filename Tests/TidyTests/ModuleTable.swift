@@ -54,7 +54,7 @@ extension ModuleTable {
         line: 3, modules: ["CArgon2", "Cache", "HTTPCore", "Journal", "PostgresStore", "RPC", "Status"],
         others: ["Foundation", "JWTKit", "Logging", "Synchronization"]),
       "Pipeline": Module(
-        line: 3, modules: ["Diagnostics", "Journal", "PostgresStore", "Status", "Telemetry"],
+        line: 3, modules: ["Diagnostics", "HTTPCore", "Journal", "PostgresStore", "Status", "Telemetry"],
         others: ["Dispatch", "Foundation", "Logging", "ServiceLifecycle", "Synchronization"]),
 
       "Contracts": Module(

@@ -37,12 +37,14 @@ package final class ReadingReader: Sendable {
   }
 
   /// One page. Throws INVALID_ARGUMENT, DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE.
-  package func page(_ query: ReadingQuery,
-                    deadline: ContinuousClock.Instant? = nil) async throws(RPCStatus) -> StoredPage {
+  /// - Parameter admit: asked when its turn comes, in the caller's task; what it throws ends the query.
+  package func page(_ query: ReadingQuery, deadline: ContinuousClock.Instant? = nil,
+                    admit: () throws(RPCStatus) -> Void = {}) async throws(RPCStatus) -> StoredPage {
     let walk = try Self.walk(query)
     let deadline = min(deadline ?? .now + Self.longestQuery, .now + Self.longestQuery)
     let (readings, rest) = try await pool.withLane(deadline: deadline) { lane async throws(RPCStatus) in
-      try await Self.next(walk, query.limit, lane, deadline)
+      try admit()
+      return try await Self.next(walk, query.limit, lane, deadline)
     }
     let token = rest.isFinished ? nil : rest.key.map {
       PageToken(filterHash: query.filterHash, range: rest.range, key: $0).text

@@ -35,6 +35,9 @@ final class IngestLane {
     let result: BatchResult
   }
 
+  /// Readings gathered at most, one transaction's worth: until they are handed over the byte budget does not know them.
+  private static let maximumReadings = 10_000
+
   private let loop: any EventLoop
   private let pipeline: IngestPipeline
   private var batch = ReadingBatch()
@@ -67,9 +70,11 @@ final class IngestLane {
     }
     waiting.append(Waiting(call: call, result: head.result))
     deadLetters += head.deadLetters
+    if batch.readings.count + deadLetters.count >= Self.maximumReadings { submit() }
   }
 
   private func submit() {
+    guard !waiting.isEmpty else { return }
     let calls = waiting
     waiting = []
     waiting.reserveCapacity(calls.count)

@@ -13,6 +13,8 @@ package struct IngestStreamLimits: Sendable {
   package var maximumPendingBatches = 64
   /// Readings of a stream that wait for their commit: about twenty transactions. Beyond: the same.
   package var maximumPendingReadings = 200_000
+  /// Bytes of results that the client has not read. Beyond: the same, until it has.
+  package var maximumUnreadBytes = 64 << 10
   /// How long a stream may be silent before the server says that it is there: half of the 60 s after which common
   /// balancers cut a connection without data.
   package var heartbeatInterval = Duration.seconds(30)
@@ -97,6 +99,8 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
 
   func cancelled() { end(nil) }
 
+  func drained() { resumeIfThereIsRoom() }
+
   func serverIsDraining() {
     switch state {
     case .open:
@@ -176,7 +180,8 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
     ) { [self] outcome in
       call.eventLoop.execute { self.settle(ordinal, outcome) }
     })
-    if pending.count >= limits.maximumPendingBatches || pendingReadings >= limits.maximumPendingReadings {
+    if pending.count >= limits.maximumPendingBatches || pendingReadings >= limits.maximumPendingReadings
+      || call.bufferedByteCount > limits.maximumUnreadBytes {
       call.pause()
     }
   }
@@ -223,7 +228,8 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
 
   private func resumeIfThereIsRoom() {
     guard case .open = state, held == nil, pending.count <= limits.maximumPendingBatches / 2,
-          pendingReadings <= limits.maximumPendingReadings / 2 else { return }
+          pendingReadings <= limits.maximumPendingReadings / 2,
+          call.bufferedByteCount <= limits.maximumUnreadBytes else { return }
     call.resume()
   }
 

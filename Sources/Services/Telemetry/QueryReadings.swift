@@ -15,7 +15,9 @@ extension TelemetryService {
     if request.limit > 0 { query.limit = Int(request.limit) }
     query.order = request.order == .asc ? .ascending : .descending
     query.pageToken = request.pageToken
-    let page = try await reader.page(query, deadline: context.deadline)
+    let page = try await reader.page(query, deadline: context.deadline) { () throws(RPCStatus) in
+      try context.checkRoom()
+    }
     var response = ESPV1.QueryReadingsResponse()
     response.readings = page.readings.batch.readings.indices.map { fields.message(page.readings, $0) }
     response.nextPageToken = page.nextPageToken

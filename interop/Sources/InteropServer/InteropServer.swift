@@ -1,6 +1,7 @@
 // grpc-interop-server: answers the official gRPC interop clients with our RPC layer.
 import ArgumentParser
 import Foundation
+import HTTPCore
 import HTTPServer
 import InteropService
 import Logging
@@ -24,9 +25,16 @@ struct InteropServer: AsyncParsableCommand {
   @Option(help: "The key of the certificate, PEM.") var tlsKey: String?
   @Option(help: "Threads that serve.") var eventLoops = ProcessInfo.processInfo.activeProcessorCount
 
+  @Option(help: "MiB that windows, requests and answers may take together.")
+  var memoryBudgetMib = ByteBudget.defaultBytes >> 20
+
   func validate() throws {
     guard (0...65_535).contains(port) else { throw ValidationError("--port is \(port); 0 to 65535 is needed") }
     guard eventLoops >= 1 else { throw ValidationError("--event-loops is \(eventLoops); at least 1 is needed") }
+    let least = ByteBudget.minimumBytes >> 20
+    guard memoryBudgetMib >= least else {
+      throw ValidationError("--memory-budget-mib is \(memoryBudgetMib); at least \(least) is needed")
+    }
     guard (tlsCert == nil) == (tlsKey == nil) else { throw ValidationError("--tls-cert and --tls-key go together") }
   }
 
@@ -38,9 +46,10 @@ struct InteropServer: AsyncParsableCommand {
     var signals = await UnixSignalsSequence(trapping: .sigterm, .sigint).makeAsyncIterator()
     let logger = Logger(label: "grpc-interop-server")
     let listener = try listener(logger)
-    let server = try await HTTPServer(listeners: [listener], group: group, logger: logger) { loop in
+    let budget = ByteBudget(limitBytes: memoryBudgetMib << 20)
+    let server = try await HTTPServer(listeners: [listener], group: group, budget: budget, logger: logger) { loop in
       // Interop clients look at code and message only.
-      RPCHandler(eventLoop: loop, router: router, statusFields: StatusFields { _ in [] })
+      RPCHandler(eventLoop: loop, router: router, statusFields: StatusFields { _ in [] }, budget: budget)
     }
     print("grpc-interop-server ready: listening on 127.0.0.1:\(server.address.port ?? 0)")
     fflush(nil)
