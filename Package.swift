@@ -38,6 +38,7 @@ let package = Package(
   name: "alkhorayef-esp",
   products: [
     .executable(name: "espd", targets: ["espd"]),
+    .executable(name: "espctl", targets: ["espctl"]),
     .executable(name: "grpc-interop-server", targets: ["InteropServer"]),
   ],
   dependencies: [
@@ -91,6 +92,8 @@ let package = Package(
         configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
+
+    .executableTarget(name: "espctl", dependencies: ["Journal", arguments], swiftSettings: strict),
 
     // The gRPC interop tests' server: our RPC layer without telemetry.
     .target(name: "CInterop", dependencies: ["CMessageTypes", "CProtobufC"], path: "interop/Sources/CInterop"),
