@@ -115,6 +115,9 @@ let package = Package(
     tests("TLSTests", ["TLS", "COpenSSL", "HTTP2", "HTTPCore", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
     tests("JournalTests", ["Journal", "Status", logging]),
+    // The program that a test kills.
+    .executableTarget(
+      name: "JournalWriter", dependencies: ["Journal", logging], path: "Tests/JournalWriter", swiftSettings: strict),
     tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
     tests("ServicesTests", [
       "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry", "TestSupport", logging,
