@@ -1,6 +1,6 @@
 // Decides when a connection is pinged, asked to go or cut. Pure: clock and deeds are HTTP2Handler's.
 
-/// What one connection has been doing, looked at each `HTTP2Limits.watchInterval`.
+/// What one connection has been doing, looked at again and again.
 package struct ConnectionWatch {
   package enum Action: Equatable {
     /// See whether the peer is still there.

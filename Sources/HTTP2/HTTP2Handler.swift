@@ -4,7 +4,7 @@ internal import Logging
 internal import NIOCore
 
 /// The channel handler of a server connection; concrete, because a generic one costs 900 instructions a request.
-final class HTTP2Handler: ChannelInboundHandler {
+final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
@@ -55,7 +55,7 @@ final class HTTP2Handler: ChannelInboundHandler {
     isReading = true
     let buffer = unwrapInboundIn(data)
     do throws(HTTP2SessionError) {
-      try session.receive(buffer.readableBytesSpan)
+      try session.receive(buffer.readableBytesUInt8Span)
     } catch {
       logger.debug("HTTP/2 connection ended", metadata: ["peer": "\(session.peer)", "reason": "\(error.reason)"])
       tellNews()
@@ -82,6 +82,7 @@ final class HTTP2Handler: ChannelInboundHandler {
       session.touch(stream, .closed)
     }
     tellNews()
+    session.forgetStreams()
     self.session = nil
   }
 
@@ -103,7 +104,7 @@ final class HTTP2Handler: ChannelInboundHandler {
 
   func close() { context?.close(promise: nil) }
 
-  /// Each `HTTP2Limits.watchInterval`.
+  /// What is due by `ConnectionWatch`.
   func check(at now: ContinuousClock.Instant) {
     guard let session else { return }
     switch watch.check(at: now, openStreams: session.live.count) {
@@ -161,15 +162,17 @@ final class HTTP2Handler: ChannelInboundHandler {
 
   private func tell(_ stream: HTTP2Stream, _ news: HTTP2Stream.News, _ session: HTTP2Session) {
     if news.contains(.head) { accept(stream) }
-    if news.contains(.body) {
-      if let delegate = stream.delegate {
+    if let delegate = stream.delegate {
+      // The end says it all: the body is there.
+      if news.contains(.end) {
+        delegate.exchangeReceivedEnd()
+      } else if news.contains(.body) {
         delegate.exchangeReceivedBody()
-      } else {
-        stream.body.removeAll()
-        stream.creditReceivedBytes()
       }
+    } else if news.contains(.body) {
+      stream.body.removeAll()
+      stream.creditReceivedBytes()
     }
-    if news.contains(.end) { stream.delegate?.exchangeReceivedEnd() }
     if news.contains(.drained), stream.bufferedByteCount < limits.streamBufferBytes {
       stream.delegate?.exchangeDrained()
     }

@@ -22,11 +22,7 @@ package struct HTTP2Limits: Sendable {
   /// that keeps to the announced number must never meet it, for gRPC clients repeat a refused call once and then fail
   /// it (DECISIONS.md). Beyond: REFUSED_STREAM, which says that nothing was done.
   package var maximumRunningExchanges = 1000
-  /// Connections of the server, each some 40 KiB. Beyond: GOAWAY ENHANCE_YOUR_CALM "too_many_connections".
-  package var maximumConnections = 10_000
 
-  /// How often each connection is looked at; the times below are kept to this.
-  package var watchInterval = Duration.seconds(1)
   /// From the connection to the client's SETTINGS. Slower than any line we know. Beyond: cut.
   package var handshakeTimeout = Duration.seconds(10)
   /// After so long a silence the client is sent a PING: a line that died without a word holds a producer's stream.

@@ -1,8 +1,10 @@
 // One request and its response, as a transport offers it and as a protocol above answers it.
 
-/// The transport's side of one exchange. Confined to the event loop of its connection; made by HTTP2, used by RPC.
+/// The transport's side of one exchange. Confined to the event loop of its connection; made by HTTP1 or HTTP2, used by
+/// RPC.
 ///
-/// A response is `respond`, any number of `write`, then `finish`; or `respond` with `isEnd` alone.
+/// A response is `respond`, any number of `write`, then `finish`; or `respond` with `isEnd` alone. A `content-length`
+/// among its fields is a promise.
 package protocol HTTPExchange: AnyObject {
   var head: HTTPRequestHead { get }
   /// Body bytes that came and were not yet taken out.
@@ -13,13 +15,19 @@ package protocol HTTPExchange: AnyObject {
   var peer: String { get }
   /// What TLS knows of the peer; nil on a connection without it.
   var tlsPeer: TLSPeer? { get }
+  /// Whether `finish` brings its trailers to every client. HTTP/1.1 does not.
+  var carriesTrailers: Bool { get }
 
   /// Sends the response head; with `isEnd` it is the whole response.
   func respond(status: Int, fields: HTTPFields, isEnd: Bool)
+  /// Sends the head of a response whose body follows.
+  func respond(_ head: PreparedFields)
   /// Lets the caller append body bytes where they leave from, with no copy between.
   func write(_ append: (inout [UInt8]) -> Void)
-  /// Ends the response with trailers; what the request still sends is not wanted.
+  /// Ends the response, with trailers if there are any; what the request still sends is not wanted.
   func finish(trailers: HTTPFields)
+  /// The same with trailers that many responses have.
+  func finish(_ trailers: PreparedFields)
   /// Ends the exchange at once, whatever state it is in.
   func reset(_ reason: HTTPResetReason)
   /// Opens the peer's window again by what was received so far and not yet credited. Not called: the peer waits.
@@ -29,6 +37,21 @@ package protocol HTTPExchange: AnyObject {
 extension HTTPExchange {
   /// Transports without TLS.
   package var tlsPeer: TLSPeer? { nil }
+
+  package func respond(_ head: PreparedFields) { respond(status: head.status, fields: head.fields, isEnd: false) }
+  package func finish(_ trailers: PreparedFields) { finish(trailers: trailers.fields) }
+  package var carriesTrailers: Bool { true }
+
+  /// A whole answer for people, in one sentence. HEAD gets its head.
+  package func respond(status: Int, fields: HTTPFields = HTTPFields(), text: String) {
+    var fields = fields
+    fields.append("content-type", "text/plain; charset=utf-8")
+    fields.append("content-length", String(text.utf8.count + 1))
+    guard !head.isMethod("HEAD") else { return respond(status: status, fields: fields, isEnd: true) }
+    respond(status: status, fields: fields, isEnd: false)
+    write { $0 += Array(text.utf8) + [UInt8(ascii: "\n")] }
+    finish(trailers: HTTPFields())
+  }
 }
 
 /// Why an exchange is cut; each HTTP version has its own code for it.
@@ -37,6 +60,8 @@ package enum HTTPResetReason: Sendable {
   case internalError
   /// Nothing was done: the client may repeat it.
   case refused
+  /// The request breaks a rule of HTTP.
+  case malformed
 }
 
 /// What answers an exchange. All calls come on the connection's event loop.

@@ -1,6 +1,6 @@
-// Base64 as gRPC uses it for binary metadata (RFC 4648, 4; gRPC over HTTP/2, "Binary-Header").
+// Base64 as gRPC uses it for binary metadata (RFC 4648, 4; gRPC over HTTP/2, "Binary-Header"), and gRPC-Web for bodies.
 
-/// Sent without padding, received with or without.
+/// Metadata are sent without padding, received with or without.
 package enum Base64 {
   package static func encode(_ bytes: [UInt8]) -> String {
     var encoded: [UInt8] = []
@@ -17,6 +17,13 @@ package enum Base64 {
     }
     if bits > 0 { encoded.append(digits[Int(buffer << UInt32(6 - bits)) & 63]) }
     return String(decoding: encoded, as: UTF8.self)
+  }
+
+  /// Appends the digits, padded to whole groups: further text may follow.
+  static func appendPadded(_ bytes: [UInt8], to encoded: inout [UInt8]) {
+    let digits = encode(bytes)
+    encoded += Array(digits.utf8)
+    for _ in 0..<((4 - digits.utf8.count % 4) % 4) { encoded.append(UInt8(ascii: "=")) }
   }
 
   /// The bytes, or nil when the text has a foreign character, a length that no bytes have, or false padding.
@@ -41,7 +48,7 @@ package enum Base64 {
     return bytes
   }
 
-  private static func value(of digit: UInt8) -> UInt32? {
+  static func value(of digit: UInt8) -> UInt32? {
     switch digit {
     case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt32(digit - UInt8(ascii: "A"))
     case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt32(digit - UInt8(ascii: "a")) + 26

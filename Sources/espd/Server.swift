@@ -1,7 +1,8 @@
 // Wires the modules together: database, pipeline, services, listener; and takes them down in the reverse order.
 import Contracts
 import Foundation
-import HTTP2
+import HTTPCore
+import HTTPServer
 import Logging
 import NIOCore
 import NIOPosix
@@ -26,7 +27,7 @@ struct Server {
   private let health: HealthStatuses
   /// nil without TLS.
   private let credentials: TLSCredentials?
-  private let listener: HTTP2Server
+  private let listener: HTTPServer
 
   /// Where clients reach it, for people and for scripts that look for `listening on <address>`.
   var addresses: String {
@@ -76,8 +77,11 @@ struct Server {
       telemetry.methods + HealthService(statuses: health).methods + ReflectionService().bothVersions)
     do {
       let listeners = Self.listeners(settings, credentials, logger)
-      listener = try await HTTP2Server(listeners: listeners, group: group, logger: logger) { loop in
-        RPCHandler(eventLoop: loop, router: router, statusFields: StatusFields(encodeDetails: StatusDetails.encode))
+      listener = try await HTTPServer(listeners: listeners, group: group, logger: logger) { loop in
+        let calls = RPCHandler(eventLoop: loop, router: router,
+                               statusFields: StatusFields(encodeDetails: StatusDetails.encode))
+        return settings.corsOrigins.isEmpty ? calls
+          : CORSHandler(CORSPolicy(origins: settings.corsOrigins), before: calls)
       }
     } catch {
       try await group.shutdownGracefully()
@@ -92,10 +96,10 @@ struct Server {
   }
 
   private static func listeners(_ settings: Settings, _ credentials: TLSCredentials?,
-                                _ logger: Logger) -> [HTTP2Listener] {
-    let plain = HTTP2Listener(host: settings.listen.host, port: settings.listen.port)
+                                _ logger: Logger) -> [HTTPListener] {
+    let plain = HTTPListener(host: settings.listen.host, port: settings.listen.port)
     guard let tls = settings.tls, let credentials else { return [plain] }
-    return [plain, HTTP2Listener(host: tls.listen.host, port: tls.listen.port) { channel in
+    return [plain, HTTPListener(host: tls.listen.host, port: tls.listen.port) { channel in
       try channel.pipeline.syncOperations.addHandler(TLSHandler(credentials.current, logger: logger))
     }]
   }

@@ -10,6 +10,8 @@ struct Settings: Sendable {
   var listen: ListenAddress
   /// nil: no TLS.
   var tls: TLSSettings?
+  /// Empty: no page of another origin may call.
+  var corsOrigins: [String]
   var dataDirectory: String
   /// Secret: may hold a password. nil = the embedded database.
   var databaseURL: String?
@@ -80,6 +82,7 @@ struct Settings: Sendable {
         + "without TLS; use tls_listen for others")
     }
     tls = try TLSSettings(text)
+    corsOrigins = try (text(.corsOrigins) ?? "").split(separator: ",").map { try Self.origin(String($0)) }
     dataDirectory = URL(fileURLWithPath: text(.dataDir) ?? "").standardizedFileURL.path
     databaseURL = text(.databaseURL)
     guard let level = Logger.Level(rawValue: text(.logLevel) ?? "") else {
@@ -98,6 +101,17 @@ struct Settings: Sendable {
     self.withoutEffect = withoutEffect
   }
 
+  /// An origin as browsers write it (RFC 6454 6.2): anything else would never match.
+  private static func origin(_ text: String) throws -> String {
+    let origin = text.trimmingCharacters(in: .whitespaces)
+    guard let match = origin.wholeMatch(of: /(https?):\/\/(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?/),
+          !(match.1 == "http" && match.3 == ":80"), !(match.1 == "https" && match.3 == ":443") else {
+      throw SettingsError("cors_origins has \(origin); exact origins are needed, lower case, without a path, without "
+        + "the scheme's own port, for example https://dashboard.example or http://localhost:3000; * is not taken")
+    }
+    return origin
+  }
+
   /// Each setting with its value, secrets masked.
   var description: [(name: String, value: String)] {
     [
@@ -106,6 +120,7 @@ struct Settings: Sendable {
       (SettingKey.tlsCert.name, tls?.files.certificate ?? ""),
       (SettingKey.tlsKey.name, tls?.files.key ?? ""),
       (SettingKey.tlsClientCA.name, tls?.files.clientAuthorities ?? ""),
+      (SettingKey.corsOrigins.name, corsOrigins.joined(separator: ",")),
       (SettingKey.dataDir.name, dataDirectory),
       (SettingKey.databaseURL.name, databaseURL == nil ? "" : "***"),
       (SettingKey.logLevel.name, logLevel.rawValue),

@@ -3,8 +3,8 @@ import TLS
 
 /// Where TLS is spoken, and with which files.
 struct TLSSettings: Sendable {
-  /// HTTP/2 only, until there is HTTP/1.1 to offer.
-  static let protocols = ["h2"]
+  /// The most wanted first; a client that names none is known by its first bytes.
+  static let protocols = ["h2", "http/1.1"]
 
   var listen: ListenAddress
   var files: TLSFiles

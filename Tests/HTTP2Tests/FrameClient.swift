@@ -31,6 +31,8 @@ struct Frame: Equatable {
 
 /// One connection. Use within one task.
 final class FrameClient {
+  static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+
   private let channel: NIOAsyncChannel<ByteBuffer, ByteBuffer>
   private var inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
   private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
@@ -58,9 +60,9 @@ final class FrameClient {
 
   /// Preface and empty SETTINGS; the server's SETTINGS are acknowledged.
   func greet(settings: [UInt8] = []) async throws {
-    try await send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8))
-    try await send(Frame(kind: .settings, payload: settings))
-    try await send(Frame(kind: .settings, flags: Frame.ack))
+    // One write: a server that refuses the connection closes it soon.
+    try await send(Self.preface + Frame(kind: .settings, payload: settings).bytes
+      + Frame(kind: .settings, flags: Frame.ack).bytes)
   }
 
   func send(_ bytes: [UInt8]) async throws { try await outbound.write(ByteBuffer(bytes: bytes)) }

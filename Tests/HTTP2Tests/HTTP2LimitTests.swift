@@ -1,21 +1,22 @@
 // Each limit of a connection, tripped over the wire. Times are short; no test hangs on how short.
 import HTTP2
+import HTTPServer
 import NIOCore
 import Testing
 
 @Suite("HTTP/2 limits") struct HTTP2LimitTests {
   static let ping = Frame(kind: .ping, payload: [9, 0, 0, 0, 0, 0, 0, 9])
 
-  func withServer(_ change: (inout HTTP2Limits) -> Void = { _ in },
-                  _ body: (HTTP2Server) async throws -> Void) async throws {
-    var limits = HTTP2Limits()
+  func withServer(_ change: (inout HTTPServerLimits) -> Void = { _ in },
+                  _ body: (HTTPServer) async throws -> Void) async throws {
+    var limits = HTTPServerLimits()
     limits.watchInterval = .milliseconds(10)
     change(&limits)
     try await HTTP2ServerTests().withServer(limits, body)
   }
 
   /// Returns when the server has closed the connection, be it before the client had done its part.
-  func untilCut(_ server: HTTP2Server, _ body: (FrameClient) async throws -> Void) async throws {
+  func untilCut(_ server: HTTPServer, _ body: (FrameClient) async throws -> Void) async throws {
     do {
       try await FrameClient.with(server.address) { client in
         try await body(client)
@@ -58,8 +59,8 @@ import Testing
 
   @Test("a client that does not answer a ping is cut, whatever it has") func keepalive() async throws {
     try await withServer {
-      $0.keepaliveInterval = .milliseconds(50)
-      $0.keepaliveTimeout = .milliseconds(50)
+      $0.http2.keepaliveInterval = .milliseconds(50)
+      $0.http2.keepaliveTimeout = .milliseconds(50)
     } _: { server in
       try await untilCut(server) { client in
         try await client.greet()
@@ -69,7 +70,7 @@ import Testing
   }
 
   @Test("a client that answers pings stays") func answered() async throws {
-    try await withServer { $0.keepaliveInterval = .milliseconds(20) } _: { server in
+    try await withServer { $0.http2.keepaliveInterval = .milliseconds(20) } _: { server in
       try await FrameClient.with(server.address) { client in
         try await client.greet()
         try await client.request(1)
@@ -84,13 +85,13 @@ import Testing
   }
 
   @Test("a client that does not greet is cut") func handshake() async throws {
-    try await withServer { $0.handshakeTimeout = .milliseconds(50) } _: { server in
-      try await untilCut(server) { _ in }
+    try await withServer { $0.http2.handshakeTimeout = .milliseconds(50) } _: { server in
+      try await untilCut(server) { try await $0.send(FrameClient.preface) }
     }
   }
 
   @Test("an old connection is asked to go in two steps, and serves what it has") func age() async throws {
-    try await withServer { $0.maximumConnectionAge = .milliseconds(50) } _: { server in
+    try await withServer { $0.http2.maximumConnectionAge = .milliseconds(50) } _: { server in
       try await FrameClient.with(server.address) { client in
         try await client.greet()
         try await client.request(1)
@@ -107,8 +108,8 @@ import Testing
 
   @Test("after the grace an old connection is cut, whatever it has") func grace() async throws {
     try await withServer {
-      $0.maximumConnectionAge = .milliseconds(30)
-      $0.drainGrace = .milliseconds(30)
+      $0.http2.maximumConnectionAge = .milliseconds(30)
+      $0.http2.drainGrace = .milliseconds(30)
     } _: { server in
       try await untilCut(server) { client in
         try await client.greet()
@@ -118,7 +119,7 @@ import Testing
   }
 
   @Test("a connection without streams is asked to go") func idle() async throws {
-    try await withServer { $0.idleTimeout = .milliseconds(50) } _: { server in
+    try await withServer { $0.http2.idleTimeout = .milliseconds(50) } _: { server in
       try await FrameClient.with(server.address) { client in
         try await client.greet()
         #expect(try await client.next(.goAway)?.number() == 0x7FFF_FFFF)
@@ -130,7 +131,7 @@ import Testing
   }
 
   @Test("a call too many is REFUSED_STREAM; when one has ended there is room again") func running() async throws {
-    try await withServer { $0.maximumRunningExchanges = 2 } _: { server in
+    try await withServer { $0.http2.maximumRunningExchanges = 2 } _: { server in
       try await FrameClient.with(server.address) { client in
         try await client.greet()
         for stream in [1, 3, 5] as [UInt32] { try await client.request(stream) }
@@ -155,6 +156,7 @@ import Testing
         try await first.greet()
         #expect(try await first.next(.settings) != nil)
         try await FrameClient.with(server.address) { second in
+          try await second.greet()
           let goAway = try await second.next(.goAway)
           #expect(goAway?.number(at: 4) == 11)
           #expect(reason(goAway) == "too_many_connections")
@@ -164,6 +166,7 @@ import Testing
       var isServed = false
       while !isServed {
         try await FrameClient.with(server.address) { client in
+          try await client.greet()
           let frame = try await client.next()
           isServed = frame?.kind == .settings
           while isServed, let next = try await client.next(), next.kind != .windowUpdate {
@@ -204,7 +207,7 @@ import Testing
     }
   }
 
-  func isServed(_ server: HTTP2Server) async throws {
+  func isServed(_ server: HTTPServer) async throws {
     try await FrameClient.with(server.address) { client in
       try await client.greet()
       try await client.request(1, isEnd: true)

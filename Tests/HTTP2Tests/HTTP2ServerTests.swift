@@ -1,6 +1,7 @@
 // The server by its frames: exchange, windows, refusals, drain.
 import HTTP2
 import HTTPCore
+import HTTPServer
 import Logging
 import NIOCore
 import NIOPosix
@@ -51,9 +52,10 @@ private final class TestDelegate: HTTPExchangeDelegate {
 
 @Suite("HTTP/2 server") struct HTTP2ServerTests {
   /// A server for one test on a free port, drained at its end.
-  func withServer(_ limits: HTTP2Limits = HTTP2Limits(), _ body: (HTTP2Server) async throws -> Void) async throws {
+  func withServer(_ limits: HTTPServerLimits = HTTPServerLimits(),
+                  _ body: (HTTPServer) async throws -> Void) async throws {
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let server = try await HTTP2Server(host: "127.0.0.1", port: 0, group: .singletonMultiThreadedEventLoopGroup,
+    let server = try await HTTPServer(host: "127.0.0.1", port: 0, group: .singletonMultiThreadedEventLoopGroup,
                                        limits: limits, logger: logger) { _ in TestHandler() }
     do { try await body(server) } catch { Issue.record(error) }
     await server.drain(deadline: .zero)
@@ -122,8 +124,8 @@ private final class TestDelegate: HTTPExchangeDelegate {
   }
 
   @Test("a client that sends beyond its window is cut off") func beyondWindow() async throws {
-    var limits = HTTP2Limits()
-    limits.streamWindowBytes = 65_535
+    var limits = HTTPServerLimits()
+    limits.http2.streamWindowBytes = 65_535
     try await withServer(limits) { server in
       try await FrameClient.with(server.address) { client in
         try await client.greet()
@@ -183,18 +185,6 @@ private final class TestDelegate: HTTPExchangeDelegate {
         #expect(head.map { String(decoding: $0.payload, as: UTF8.self).utf8.count > 0 } == true)
         try await client.request(3, isEnd: true)
         #expect(try await client.next(.headers, stream: 3) != nil)
-      }
-    }
-  }
-
-  @Test("bytes that are no HTTP/2 end the connection", arguments: [
-    "GET / HTTP/1.1\r\nhost: x\r\n\r\n", "PRI * HTTP/9\r\n\r\n",
-  ])
-  func garbage(text: String) async throws {
-    try await withServer { server in
-      try await FrameClient.with(server.address) { client in
-        try await client.send(Array(text.utf8))
-        while try await client.next() != nil {}
       }
     }
   }

@@ -1,7 +1,7 @@
 // HTTP/2 behind TLS: frames get through, the client's identity reaches the request, and a drain ends both.
 import Glibc
-import HTTP2
 import HTTPCore
+import HTTPServer
 import Logging
 import NIOCore
 import NIOPosix
@@ -32,23 +32,23 @@ private final class IdentityHandler: HTTPHandler {
   init() throws { certificates = try TestCertificates() }
 
   /// One plain listener and one with mutual TLS, drained at the end.
-  private func withServer(_ body: (HTTP2Server) async throws -> Void) async throws {
+  private func withServer(_ body: (HTTPServer) async throws -> Void) async throws {
     let files = TLSFiles(certificate: certificates.path("server.pem"), key: certificates.path("server.key"),
                          clientAuthorities: certificates.path("ca.pem"))
     let credentials = try TLSCredentials(files, protocols: ["h2"], logger: logger)
     let listeners = [
-      HTTP2Listener(host: "127.0.0.1", port: 0),
-      HTTP2Listener(host: "127.0.0.1", port: 0) { [logger] channel in
+      HTTPListener(host: "127.0.0.1", port: 0),
+      HTTPListener(host: "127.0.0.1", port: 0) { [logger] channel in
         try channel.pipeline.syncOperations.addHandler(TLSHandler(credentials.current, logger: logger))
       },
     ]
-    let server = try await HTTP2Server(listeners: listeners, group: .singletonMultiThreadedEventLoopGroup,
+    let server = try await HTTPServer(listeners: listeners, group: .singletonMultiThreadedEventLoopGroup,
                                        logger: logger) { _ in IdentityHandler() }
     do { try await body(server) } catch { Issue.record(error) }
     await server.drain(deadline: .zero)
   }
 
-  private func connect(_ server: HTTP2Server) throws -> TestClient {
+  private func connect(_ server: HTTPServer) throws -> TestClient {
     try certificates.issue("gateway", subject: "/CN=gateway", names: "URI:urn:gateway:12")
     let options = TestClient.Options(certificate: (certificates.path("gateway.pem"), certificates.path("gateway.key")))
     return try TestClient(server.addresses[1].port ?? 0, options)
@@ -113,9 +113,9 @@ private final class IdentityHandler: HTTPHandler {
   @Test("when the second address is taken the first is let go, and the error names it") func taken() async throws {
     try await withServer { server in
       let port = server.addresses[1].port ?? 0
-      let listeners = [HTTP2Listener(host: "127.0.0.1", port: 0), HTTP2Listener(host: "127.0.0.1", port: port)]
-      let error = await #expect(throws: HTTP2ListenError.self) {
-        _ = try await HTTP2Server(listeners: listeners, group: .singletonMultiThreadedEventLoopGroup,
+      let listeners = [HTTPListener(host: "127.0.0.1", port: 0), HTTPListener(host: "127.0.0.1", port: port)]
+      let error = await #expect(throws: HTTPListenError.self) {
+        _ = try await HTTPServer(listeners: listeners, group: .singletonMultiThreadedEventLoopGroup,
                                   logger: logger) { _ in IdentityHandler() }
       }
       #expect(error?.description.hasPrefix("can't listen on 127.0.0.1:\(port): ") == true)

@@ -8,11 +8,13 @@ package final class MemoryExchange: HTTPExchange {
   package var body = HTTPBody()
   package var bufferedByteCount: Int { output.count }
   package let peer = "test"
+  /// HTTP/1.1 does not.
+  package var carriesTrailers = true
 
   package private(set) var status: Int?
   package private(set) var fields = HTTPFields()
   package private(set) var trailers: HTTPFields?
-  private(set) var output: [UInt8] = []
+  package private(set) var output: [UInt8] = []
   package private(set) var isEnded = false
   private(set) var creditedCount = 0
   private var receivedCount = 0

@@ -48,6 +48,7 @@ extension ModuleTable {
       "Journal": Module(line: 2, modules: ["Status", "Telemetry"], others: blocking),
       "Cache": Module(line: 2, modules: ["CHiredis", "Status"], others: blocking),
 
+      "HTTPServer": Module(line: 3, modules: ["HTTP1", "HTTP2", "HTTPCore"], others: nio.union(loops)),
       "RPCMessages": Module(line: 3, modules: ["HTTPCore", "Protobuf", "RPC", "Status"]),
       "Security": Module(
         line: 3, modules: ["CArgon2", "Cache", "HTTPCore", "Journal", "PostgresStore", "RPC", "Status"],
@@ -79,8 +80,11 @@ extension ModuleTable {
       "espd": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs)),
       "espctl": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs)),
       "espbench": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs).union(["Histogram"])),
+      "RPCEcho": Module(
+        line: 6, modules: ["Contracts", "HTTPServer", "RPC", "Status", "Telemetry"],
+        others: nio.union(loops).union(programs).union(["Foundation"])),
       "InteropServer": Module(
-        line: 6, modules: ["HTTP2", "HTTPCore", "InteropService", "RPC", "Status", "TLS"],
+        line: 6, modules: ["HTTPCore", "HTTPServer", "InteropService", "RPC", "Status", "TLS"],
         others: nio.union(loops).union(programs).union(["Foundation"])),
     ],
     fences: [
@@ -97,7 +101,7 @@ extension ModuleTable {
   private static let programs: Set<String> = ["ArgumentParser", "Configuration", "SystemPackage", "UnixSignals"]
   /// Programs wire everything and own nothing.
   private static let wired: Set<String> = [
-    "Cache", "Contracts", "Diagnostics", "Gateway", "HTTP1", "HTTP2", "HTTPCore", "Journal", "Pipeline",
-    "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Security", "Services", "Status", "TLS", "Telemetry",
+    "Cache", "Contracts", "Diagnostics", "Gateway", "HTTP1", "HTTP2", "HTTPCore", "HTTPServer", "Journal",
+    "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Security", "Services", "Status", "TLS", "Telemetry",
   ]
 }

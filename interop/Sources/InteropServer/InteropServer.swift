@@ -1,7 +1,7 @@
 // grpc-interop-server: answers the official gRPC interop clients with our RPC layer.
 import ArgumentParser
 import Foundation
-import HTTP2
+import HTTPServer
 import InteropService
 import Logging
 import NIOCore
@@ -38,7 +38,7 @@ struct InteropServer: AsyncParsableCommand {
     var signals = await UnixSignalsSequence(trapping: .sigterm, .sigint).makeAsyncIterator()
     let logger = Logger(label: "grpc-interop-server")
     let listener = try listener(logger)
-    let server = try await HTTP2Server(listeners: [listener], group: group, logger: logger) { loop in
+    let server = try await HTTPServer(listeners: [listener], group: group, logger: logger) { loop in
       // Interop clients look at code and message only.
       RPCHandler(eventLoop: loop, router: router, statusFields: StatusFields { _ in [] })
     }
@@ -49,10 +49,10 @@ struct InteropServer: AsyncParsableCommand {
     try await group.shutdownGracefully()
   }
 
-  private func listener(_ logger: Logger) throws -> HTTP2Listener {
-    guard let tlsCert, let tlsKey else { return HTTP2Listener(host: "127.0.0.1", port: port) }
+  private func listener(_ logger: Logger) throws -> HTTPListener {
+    guard let tlsCert, let tlsKey else { return HTTPListener(host: "127.0.0.1", port: port) }
     let context = try TLSContext(TLSFiles(certificate: tlsCert, key: tlsKey), protocols: ["h2"])
-    return HTTP2Listener(host: "127.0.0.1", port: port) { channel in
+    return HTTPListener(host: "127.0.0.1", port: port) { channel in
       try channel.pipeline.syncOperations.addHandler(TLSHandler(context, logger: logger))
     }
   }

@@ -1,13 +1,13 @@
-// Where a server listens, and what stands in front of HTTP/2 there.
+// Where a server listens, and what stands in front of HTTP there.
 package import NIOCore
 
 /// One address of a server.
-package struct HTTP2Listener: Sendable {
+package struct HTTPListener: Sendable {
   package var host: String
   /// 0: any free one.
   package var port: Int
-  /// Puts encryption in front of HTTP/2: called on the loop of each new connection, before anything is read of it. The
-  /// handler that it adds fires `channelActive` when HTTP/2 may begin. nil: h2c with prior knowledge (RFC 9113 3.3).
+  /// Puts encryption in front of HTTP: called on the loop of each new connection, before anything is read of it. The
+  /// handler that it adds fires `channelActive` when HTTP may begin. nil: none.
   package var secure: (@Sendable (any Channel) throws -> Void)?
 
   package init(host: String, port: Int, secure: (@Sendable (any Channel) throws -> Void)? = nil) {
@@ -18,10 +18,10 @@ package struct HTTP2Listener: Sendable {
 }
 
 /// An address that can't be had.
-package struct HTTP2ListenError: Error, CustomStringConvertible {
+package struct HTTPListenError: Error, CustomStringConvertible {
   package let description: String
 
-  init(_ listener: HTTP2Listener, _ reason: any Error) {
+  init(_ listener: HTTPListener, _ reason: any Error) {
     let host = listener.host.contains(":") ? "[\(listener.host)]" : listener.host
     description = "can't listen on \(host):\(listener.port): \(reason)"
   }

@@ -3,10 +3,9 @@ package import HTTPCore
 package import Logging
 package import NIOCore
 internal import NIOPosix
-internal import Synchronization
 
-/// A server of HTTP/2 on one or more addresses, with or without encryption.
-package actor HTTP2Server {
+/// A server of HTTP on one or more addresses, with or without encryption.
+package actor HTTPServer {
   private let group: any EventLoopGroup
   private let connections: [ObjectIdentifier: LoopConnections]
   private var channels: [any Channel]
@@ -16,19 +15,19 @@ package actor HTTP2Server {
   /// The first address.
   package nonisolated var address: SocketAddress { addresses[0] }
 
-  /// Starts listening on one address, h2c.
-  package init(host: String, port: Int, group: any EventLoopGroup, limits: HTTP2Limits = HTTP2Limits(),
+  /// Starts listening on one address, without encryption.
+  package init(host: String, port: Int, group: any EventLoopGroup, limits: HTTPServerLimits = HTTPServerLimits(),
                logger: Logger, makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
-    try await self.init(listeners: [HTTP2Listener(host: host, port: port)], group: group, limits: limits,
+    try await self.init(listeners: [HTTPListener(host: host, port: port)], group: group, limits: limits,
                         logger: logger, makeHandler: makeHandler)
   }
 
   /// Starts listening.
   /// - Parameters:
-  ///   - listeners: at least one; their connections are alike from HTTP/2 on.
+  ///   - listeners: at least one; their connections are alike behind encryption.
   ///   - makeHandler: called once on each event loop; the handler is used on that loop only.
-  /// - Throws: `HTTP2ListenError` when an address can't be had; then none is listened on.
-  package init(listeners: [HTTP2Listener], group: any EventLoopGroup, limits: HTTP2Limits = HTTP2Limits(),
+  /// - Throws: `HTTPListenError` when an address can't be had; then none is listened on.
+  package init(listeners: [HTTPListener], group: any EventLoopGroup, limits: HTTPServerLimits = HTTPServerLimits(),
                logger: Logger, makeHandler: @escaping @Sendable (any EventLoop) -> any HTTPHandler) async throws {
     precondition(!listeners.isEmpty, "a server listens somewhere")
     self.group = group
@@ -46,7 +45,7 @@ package actor HTTP2Server {
       } catch {
         // One that has closed by itself is as good.
         for channel in channels { try? await channel.close() }
-        throw HTTP2ListenError(listener, error)
+        throw HTTPListenError(listener, error)
       }
     }
     self.channels = channels
@@ -56,7 +55,7 @@ package actor HTTP2Server {
     }
   }
 
-  private static func listen(_ listener: HTTP2Listener, _ group: any EventLoopGroup,
+  private static func listen(_ listener: HTTPListener, _ group: any EventLoopGroup,
                              _ connections: [ObjectIdentifier: LoopConnections]) async throws -> any Channel {
     try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
@@ -84,95 +83,20 @@ package actor HTTP2Server {
     channels = []
     for connections in connections.values { connections.drain() }
     let end = ContinuousClock.now + deadline
-    while await openCount() > 0, ContinuousClock.now < end {
+    while await openConnections() > 0, ContinuousClock.now < end {
       // Cancellation only shortens the wait; the loop's condition is looked at again.
       try? await Task.sleep(for: .milliseconds(20))
     }
     for connections in connections.values { connections.close() }
-    while await openCount() > 0, ContinuousClock.now < end + .seconds(1) {
+    while await openConnections() > 0, ContinuousClock.now < end + .seconds(1) {
       try? await Task.sleep(for: .milliseconds(5))
     }
   }
 
-  private func openCount() async -> Int {
+  /// Connections that are open now.
+  package func openConnections() async -> Int {
     var count = 0
     for connections in connections.values { count += await connections.openCount() }
     return count
   }
-}
-
-/// The connections of one event loop, and the handler that answers them all.
-private final class LoopConnections: Sendable {
-  private struct State {
-    var handler: any HTTPHandler
-    var open: [ObjectIdentifier: HTTP2Handler] = [:]
-    var isDraining = false
-    /// Runs while there are connections.
-    var watch: RepeatedTask?
-  }
-
-  private let loop: any EventLoop
-  private let limits: HTTP2Limits
-  private let logger: Logger
-  private let total: ConnectionCount
-  private let state: NIOLoopBoundBox<State>
-
-  init(loop: any EventLoop, limits: HTTP2Limits, logger: Logger, total: ConnectionCount,
-       makeHandler: @Sendable (any EventLoop) -> any HTTPHandler) {
-    self.loop = loop
-    self.limits = limits
-    self.logger = logger
-    self.total = total
-    state = NIOLoopBoundBox.makeBoxSendingValue(State(handler: makeHandler(loop)), eventLoop: loop)
-  }
-
-  func add(_ channel: any Channel) throws {
-    // Accepted just as the drain began: nobody will tell it to go.
-    guard !state.value.isDraining else { return channel.close(promise: nil) }
-    let isRefused = total.number.add(1, ordering: .relaxed).newValue > limits.maximumConnections
-    let handler = HTTP2Handler(limits: limits, handler: state.value.handler, logger: logger, isRefused: isRefused)
-    let id = ObjectIdentifier(handler)
-    state.value.open[id] = handler
-    channel.closeFuture.whenComplete { [self] _ in
-      total.number.subtract(1, ordering: .relaxed)
-      state.value.open[id] = nil
-      if state.value.open.isEmpty { stopWatch() }
-    }
-    if state.value.watch == nil { startWatch() }
-    try channel.pipeline.syncOperations.addHandler(handler)
-  }
-
-  private func startWatch() {
-    let interval = TimeAmount.milliseconds(Int64(limits.watchInterval / .milliseconds(1)))
-    state.value.watch = loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in
-      let now = ContinuousClock.now
-      // A connection that is cut leaves the table meanwhile.
-      for handler in Array(state.value.open.values) { handler.check(at: now) }
-    }
-  }
-
-  private func stopWatch() {
-    state.value.watch?.cancel()
-    state.value.watch = nil
-  }
-
-  func drain() {
-    loop.execute { [self] in
-      state.value.isDraining = true
-      state.value.handler.drain()
-      state.value.open.values.forEach { $0.drain() }
-    }
-  }
-
-  func close() { loop.execute { [self] in state.value.open.values.forEach { $0.close() } } }
-
-  func openCount() async -> Int {
-    // A loop that has shut down has no connections.
-    (try? await loop.submit { [self] in state.value.open.count }.get()) ?? 0
-  }
-}
-
-/// The connections of all loops.
-private final class ConnectionCount: Sendable {
-  let number = Atomic(0)
 }
