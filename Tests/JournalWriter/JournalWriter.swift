@@ -11,6 +11,7 @@ import Synchronization
 ///     ready
 ///     acked PRODUCER SEQUENCE POSITION
 ///     release POSITION                     what lies before may go from now on
+///     full TEXT                            the disk has no room; said once each time
 ///     error TEXT                           what must not be
 @main
 struct JournalWriter {
@@ -24,7 +25,13 @@ struct JournalWriter {
     var limits = JournalLimits()
     // Small, so that a run of a tenth of a second begins, recycles and removes segments.
     (limits.segmentBytes, limits.maximumBytes, limits.maximumDiskShare) = (64 << 10, 2 << 20, 1)
-    let journal = try Journal(directory: arguments[1], limits: limits, logger: logger)
+    let journal: Journal
+    do throws(JournalError) {
+      journal = try Journal(directory: arguments[1], limits: limits, logger: logger)
+    } catch {
+      say("error \(error)")
+      exit(1)
+    }
     for damage in journal.status.damages { say("error \(damage)") }
     var last = arguments.dropFirst(2).map { UInt64($0) ?? 0 }
     try journal.forEachRecord { position, record in
@@ -49,6 +56,7 @@ struct JournalWriter {
   private static func write(_ producer: Int, after last: UInt64, to journal: Journal, _ release: Release) {
     let slots = DispatchSemaphore(value: inFlight)
     var sequence = last + 1
+    var isFull = false
     while true {
       slots.wait()
       let next = JournalRecord(kind: 1, producerID: "\(producer)", sequence: sequence, receivedAt: 0,
@@ -60,16 +68,23 @@ struct JournalWriter {
           case .success(let position):
             say("acked \(producer) \(appended) \(position)")
             release.passed(position)
+          case .failure(.diskFull(let reason)): say("lost \(producer) \(appended) \(reason)")
           case .failure(let error): say("error \(error)")
           }
           slots.signal()
         }
         sequence += 1
+        isFull = false
       } catch {
         slots.signal()
-        // Room comes with the next release.
-        guard case .full = error else { return say("error \(error)") }
-        usleep(500)
+        switch error {
+        case .full: usleep(500)  // room comes with the next release
+        case .diskFull:
+          if !isFull { say("full \(error)") }
+          isFull = true
+          usleep(2000)
+        default: return say("error \(error)")
+        }
       }
     }
   }
