@@ -116,6 +116,10 @@ let package = Package(
         "Contracts", "HTTPServer", "RPC", "Status", "Telemetry", arguments, logging, nioCore, nioPosix,
       ],
       path: "bench/RPCEcho", swiftSettings: strict),
+    // What an append to the journal costs: bench/README.md.
+    .executableTarget(
+      name: "JournalBench", dependencies: ["Journal", arguments, logging], path: "bench/JournalBench",
+      swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),
     // Doubles of the ports that tests replace.
