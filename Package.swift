@@ -41,6 +41,7 @@ let package = Package(
   name: "alkhorayef-esp",
   products: [
     .executable(name: "espd", targets: ["espd"]),
+    .executable(name: "espctl", targets: ["espctl"]),
     .executable(name: "grpc-interop-server", targets: ["InteropServer"]),
   ],
   dependencies: [
@@ -98,6 +99,8 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    .executableTarget(name: "espctl", dependencies: ["Journal", arguments], swiftSettings: strict),
+
     // The gRPC interop tests' server: our RPC layer without telemetry.
     .target(name: "CInterop", dependencies: ["CMessageTypes", "CProtobufC"], path: "interop/Sources/CInterop"),
     module("InteropService", ["CInterop", "HTTPCore", "Protobuf", "RPC", "RPCMessages", "Status"],
@@ -116,6 +119,10 @@ let package = Package(
         "Contracts", "HTTPServer", "RPC", "Status", "Telemetry", arguments, logging, nioCore, nioPosix,
       ],
       path: "bench/RPCEcho", swiftSettings: strict),
+    // What an append to the journal costs: bench/README.md.
+    .executableTarget(
+      name: "JournalBench", dependencies: ["Journal", arguments, logging], path: "bench/JournalBench",
+      swiftSettings: strict),
 
     tests("TelemetryTests", ["Telemetry"]),
     // Doubles of the ports that tests replace.
@@ -130,6 +137,9 @@ let package = Package(
     tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
     tests("JournalTests", ["Journal", "Status", logging]),
+    // The program that a test kills.
+    .executableTarget(
+      name: "JournalWriter", dependencies: ["Journal", logging], path: "Tests/JournalWriter", swiftSettings: strict),
     tests("PipelineTests", ["HTTPCore", "Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
     tests("ServicesTests", [
       "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry", "TestSupport", logging,

@@ -12,7 +12,7 @@ package final class Journal: Sendable {
   let names: SegmentNames
   let logger: Logger
 
-  /// Makes the directory where it is missing, takes its lock, and reads all that is in it. Blocks: a gigabyte a second.
+  /// Makes the directory where it is missing, takes its lock, and reads all that is in it. Blocks while it does.
   /// Throws `.unusable`, which names path and cause. Damage is no error: what is whole is kept, the log and `status`
   /// say what is not.
   package convenience init(directory: String, limits: JournalLimits = JournalLimits(),

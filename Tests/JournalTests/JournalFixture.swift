@@ -38,6 +38,8 @@ final class JournalFolder: Sendable {
     try Data(bytes).write(to: URL(fileURLWithPath: journal + "/" + name))
   }
 
+  func remove(_ name: String) throws { try FileManager.default.removeItem(atPath: journal + "/" + name) }
+
   /// Another folder with the same files.
   func copy() throws -> JournalFolder {
     let folder = try JournalFolder()
@@ -110,4 +112,41 @@ extension Journal {
     }
     return records
   }
+}
+
+/// The system's disk, whose syncs of segments wait while it is told to hold them.
+final class HeldDisk: JournalDisk, @unchecked Sendable {
+  // @unchecked because both are used under the condition's lock.
+  private let condition = NSCondition()
+  private var isHeld = false
+  private var waiting = 0
+
+  func hold() { condition.withLock { isHeld = true } }
+
+  func letGo() {
+    condition.withLock {
+      isHeld = false
+      condition.broadcast()
+    }
+  }
+
+  /// The journal's thread is in a sync.
+  var isWaiting: Bool { condition.withLock { waiting > 0 } }
+
+  func synchronize(_ file: JournalFile) throws(DiskError) {
+    condition.withLock {
+      waiting += 1
+      while isHeld, file.path.hasSuffix(".segment") { condition.wait() }
+      waiting -= 1
+    }
+    try SystemDisk().synchronize(file)
+  }
+
+  func write(_ bytes: [UInt8], to file: JournalFile, at offset: Int) throws(DiskError) {
+    try SystemDisk().write(bytes, to: file, at: offset)
+  }
+
+  func rename(_ old: String, to new: String) throws(DiskError) { try SystemDisk().rename(old, to: new) }
+
+  func synchronizeDirectory(_ path: String) throws(DiskError) { try SystemDisk().synchronizeDirectory(path) }
 }

@@ -75,6 +75,21 @@ import Testing
     #expect(journal.status.condition == .ok)
   }
 
+  @Test func eachSpareFileHasANameOfItsOwn() throws {
+    let folder = try JournalFolder()
+    let journal = try folder.open()
+    for _ in 1...40 {
+      _ = try journal.appendAndWait((1...60).map { .sample($0, byteCount: 1000) })
+      let end = journal.status.end
+      journal.release(before: end)
+      try eventually { journal.status.oldest.segment == end.segment && journal.status.spareSegments > 1 }
+    }
+    #expect(journal.status.condition == .ok)
+    journal.close()
+    #expect(try folder.files("spare").count == journal.status.spareSegments)
+    #expect(journal.status.spareSegments <= 4)
+  }
+
   @Test func whatIsBeingReadIsNotTakenBack() throws {
     let folder = try JournalFolder()
     let journal = try folder.open()

@@ -80,6 +80,7 @@ extension ModuleTable {
       "espd": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs)),
       "espctl": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs)),
       "espbench": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs).union(["Histogram"])),
+      "JournalBench": Module(line: 6, modules: ["Journal"], others: blocking.union(programs)),
       "RPCEcho": Module(
         line: 6, modules: ["Contracts", "HTTPServer", "RPC", "Status", "Telemetry"],
         others: nio.union(loops).union(programs).union(["Foundation"])),

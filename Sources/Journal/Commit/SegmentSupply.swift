@@ -107,7 +107,9 @@ final class SegmentSupply: @unchecked Sendable {
     let path = names.segment(segment.segment)
     do throws(DiskError) {
       if keep {
-        let spare = names.spare(segment.segment)
+        // Not the segment's own number: a spare file that was made may have it.
+        let spare = names.spare(nextNumber)
+        nextNumber += 1
         try disk.rename(path, to: spare)
         try disk.synchronizeDirectory(names.directory)
         _ = state.addSpare(spare)

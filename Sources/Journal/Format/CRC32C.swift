@@ -1,12 +1,14 @@
 // CRC-32C (Castagnoli, RFC 3720 B.4), sixteen bytes a step. Fence file: reads its tables without bounds checks.
 
-/// `CRC32C(of: a, then: b)` is that of the bytes of both one after the other.
-struct CRC32C {
+/// Of all bytes that were given, one after the other.
+package struct CRC32C {
   private var state: UInt32 = ~0
 
-  var value: UInt32 { ~state }
+  package init() {}
 
-  mutating func update(_ bytes: Span<UInt8>) {
+  package var value: UInt32 { ~state }
+
+  package mutating func update(_ bytes: Span<UInt8>) {
     unsafe bytes.withUnsafeBytes { unsafe update($0) }
   }
 
