@@ -131,7 +131,8 @@ import Testing
     }
   }
 
-  @Test("a stream that is no longer base64 cancels its method; the client may go on sending") func brokenStream() throws {
+  @Test("a stream that is no longer base64 cancels its method; the client may go on sending")
+  func brokenStream() throws {
     let fixture = Fixture()
     let exchange = open("/test.Echo/Stream", Self.text, in: fixture)
     exchange.receive(base64(frame([1])))
@@ -313,7 +314,8 @@ import Testing
   }
 
   @Test("what is no call is refused in HTTP's words", arguments: [
-    ("/test.Echo/Unary", "POST", "application/json", 415), ("/test.Echo/Unary", "POST", "application/grpc-web+json", 415),
+    ("/test.Echo/Unary", "POST", "application/json", 415),
+    ("/test.Echo/Unary", "POST", "application/grpc-web+json", 415),
     ("/test.Echo/Unary", "POST", "application/grpc-webtext", 415), ("/test.Echo/Unary", "GET", "", 405),
     ("/test.Echo/Unary", "PUT", Self.binary, 405), ("/test.Echo/Nothing", "POST", "application/json", 404),
     ("/", "GET", "", 404),
