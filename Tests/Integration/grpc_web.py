@@ -1,4 +1,4 @@
-"""gRPC-Web by its specification alone: a client of a few lines that shares nothing with the server or with gRPC's own."""
+"""gRPC-Web by its specification alone: a client of a few lines that shares nothing with the server or others."""
 
 from __future__ import annotations
 
