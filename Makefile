@@ -9,7 +9,7 @@ JOBS ?= $(shell nproc)
 # Passed on: make test ARGS='--filter TidyTests', make run ARGS='--log-level debug'
 ARGS ?=
 
-.PHONY: help install build run test lint generate clean
+.PHONY: help install build run test fuzz sanitize lint generate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,13 @@ test: install ## install what is missing, build once, run every test
 	swift test -c release --skip-build --disable-xctest $(ARGS)
 	@scripts/test-python
 
+fuzz: install ## run each fuzz target for FUZZ_SECONDS, default 60; some: make fuzz ARGS='messages metadata'
+	@scripts/fuzz $(ARGS)
+
+sanitize: install ## run the Swift tests under the address, then the thread sanitizer
+	@scripts/sanitize address $(ARGS)
+	@scripts/sanitize thread $(ARGS)
+
 lint: install ## check formatting rules, protos and scripts
 	@scripts/lint
 
@@ -38,4 +45,4 @@ generate: install ## make the generated code from proto/ again
 	proto/generate.sh
 
 clean: ## remove all that was built and the Python environment; data/ stays
-	rm -rf .build .build-python
+	rm -rf .build .build-asan .build-fuzz .build-python .build-tsan

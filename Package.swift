@@ -10,6 +10,8 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("ExistentialAny"),
+  // Measured (bench/README.md): a fifth of a small call. Debug builds, which the sanitizers run, check exclusivity.
+  .unsafeFlags(["-enforce-exclusivity=unchecked", "-cross-module-optimization"], .when(configuration: .release)),
 ]
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil,
@@ -70,6 +72,7 @@ let package = Package(
     module("TLS", ["COpenSSL", "HTTPCore", nioCore, logging]),
     module("RPC", ["CZlib", "HTTPCore", "Status", nioCore]),
     module("Protobuf", ["CMessageTypes", "CProtobufC", "Status"]),
+    module("Journal", ["Status", logging]),
     module("PostgresStore", ["CLibpq", "Status", "Telemetry", logging], resources: [.embedInCode("Migrations")]),
 
     // 3: listening, methods on decoded messages, and the way of a batch.
@@ -103,6 +106,14 @@ let package = Package(
       dependencies: ["HTTPServer", "InteropService", "RPC", "TLS", arguments, logging, nioCore, nioPosix, unixSignals],
       path: "interop/Sources/InteropServer", swiftSettings: strict),
 
+    // Our RPC layer with nothing behind it, for bench/rpc.py.
+    .executableTarget(
+      name: "RPCEcho",
+      dependencies: [
+        "Contracts", "HTTPServer", "RPC", "Status", "Telemetry", arguments, logging, nioCore, nioPosix,
+      ],
+      path: "bench/RPCEcho", swiftSettings: strict),
+
     tests("TelemetryTests", ["Telemetry"]),
     // Doubles of the ports that tests replace.
     .target(
@@ -114,6 +125,7 @@ let package = Package(
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
+    tests("JournalTests", ["Journal", "Status", logging]),
     tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
     tests("ServicesTests", [
       "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry", "TestSupport", logging,
@@ -121,6 +133,24 @@ let package = Package(
     ]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
     tests("PostgresStoreTests", ["PostgresStore", "Status", "Telemetry", logging]),
-    tests("ContractsTests", ["Contracts", "Protobuf", "Status", "Telemetry"]),
+    // What a batch must become, worked out slowly: for differential tests and fuzz targets.
+    .target(
+      name: "IngestReference", dependencies: ["Contracts", "Protobuf", "Status", "Telemetry"],
+      path: "Tests/IngestReference", swiftSettings: strict),
+    tests("ContractsTests", ["Contracts", "IngestReference", "Protobuf", "Status", "Telemetry"]),
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "Contracts", "HTTP2", "HTTPCore", "IngestReference", "Protobuf", "RPC", "RPCMessages", "Status", "TestSupport",
+        logging, nioCore, nioEmbedded,
+      ],
+      path: "Fuzz/Targets", swiftSettings: strict),
+    tests("FuzzTests", ["FuzzTargets"]),
   ]
 )
+
+// The fuzzer has libFuzzer's main and links with -sanitize=fuzzer only: `make fuzz` asks for it.
+if Context.environment["ESP_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(name: "espfuzz", dependencies: ["FuzzTargets"], path: "Fuzz/Driver", swiftSettings: strict))
+}

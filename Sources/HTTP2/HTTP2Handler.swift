@@ -55,7 +55,7 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
     isReading = true
     let buffer = unwrapInboundIn(data)
     do throws(HTTP2SessionError) {
-      try session.receive(buffer.readableBytesSpan)
+      try session.receive(buffer.readableBytesUInt8Span)
     } catch {
       logger.debug("HTTP/2 connection ended", metadata: ["peer": "\(session.peer)", "reason": "\(error.reason)"])
       tellNews()
@@ -82,6 +82,7 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
       session.touch(stream, .closed)
     }
     tellNews()
+    session.forgetStreams()
     self.session = nil
   }
 
@@ -161,15 +162,17 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
 
   private func tell(_ stream: HTTP2Stream, _ news: HTTP2Stream.News, _ session: HTTP2Session) {
     if news.contains(.head) { accept(stream) }
-    if news.contains(.body) {
-      if let delegate = stream.delegate {
+    if let delegate = stream.delegate {
+      // The end says it all: the body is there.
+      if news.contains(.end) {
+        delegate.exchangeReceivedEnd()
+      } else if news.contains(.body) {
         delegate.exchangeReceivedBody()
-      } else {
-        stream.body.removeAll()
-        stream.creditReceivedBytes()
       }
+    } else if news.contains(.body) {
+      stream.body.removeAll()
+      stream.creditReceivedBytes()
     }
-    if news.contains(.end) { stream.delegate?.exchangeReceivedEnd() }
     if news.contains(.drained), stream.bufferedByteCount < limits.streamBufferBytes {
       stream.delegate?.exchangeDrained()
     }

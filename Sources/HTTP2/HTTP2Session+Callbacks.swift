@@ -10,7 +10,7 @@ enum HTTP2Callbacks {
     unsafe nghttp2_session_callbacks_new(&callbacks)
     guard let callbacks = unsafe callbacks else { preconditionFailure("nghttp2 callbacks: out of memory") }
     unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, onBeginHeaders)
-    unsafe nghttp2_session_callbacks_set_on_header_callback(callbacks, onHeader)
+    unsafe nghttp2_session_callbacks_set_on_header_callback2(callbacks, onHeader)
     unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, onDataChunk)
     unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, onFrame)
     unsafe nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, onFrameSent)
@@ -27,6 +27,8 @@ enum HTTP2Callbacks {
     unsafe nghttp2_option_set_no_auto_window_update(options, 1)
     // Closed streams are kept for a priority tree that we do not use.
     unsafe nghttp2_option_set_no_closed_streams(options, 1)
+    // The rules of RFC 9113 8 are HTTP2Head's: nghttp2 would check them anew with each request.
+    unsafe nghttp2_option_set_no_http_messaging(options, 1)
     unsafe nghttp2_option_set_stream_reset_rate_limit(options, HTTP2Limits.streamResetBurst,
                                                       HTTP2Limits.streamResetsPerSecond)
     return unsafe options
@@ -45,34 +47,31 @@ private func stream(_ raw: OpaquePointer?, _ id: Int32) -> HTTP2Stream? {
 private func onBeginHeaders(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?,
                             _ userData: UnsafeMutableRawPointer?) -> Int32 {
   guard let frame = unsafe frame, let session = unsafe session(userData) else { return 0 }
-  if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
-    _ = unsafe session.makeStream(id: frame.pointee.hd.stream_id)
-  }
+  let isRequest = unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
+  session.headReader.begin(areTrailers: !isRequest)
+  if isRequest { _ = unsafe session.makeStream(id: frame.pointee.hd.stream_id) }
   return 0
 }
 
-private func onHeader(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ name: UnsafePointer<UInt8>?,
-                      _ nameCount: Int, _ value: UnsafePointer<UInt8>?, _ valueCount: Int, _ flags: UInt8,
-                      _ userData: UnsafeMutableRawPointer?) -> Int32 {
-  guard let frame = unsafe frame, let session = unsafe session(userData),
-        let stream = unsafe stream(raw, frame.pointee.hd.stream_id) else { return 0 }
-  // Trailers of a request have no use in gRPC; they are read and dropped.
-  guard unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST, !stream.isHeaderListTooLarge else { return 0 }
-  let nameBytes = unsafe UnsafeBufferPointer(start: name, count: nameCount)
-  let valueBytes = unsafe UnsafeBufferPointer(start: value, count: valueCount)
-  unsafe stream.head.fields.append(name: nameBytes.span, value: valueBytes.span)
-  stream.isHeaderListTooLarge = stream.head.fields.listByteCount > Int(session.limits.maximumHeaderListBytes)
+/// A field section is not interrupted (RFC 9113 4.3): its fields need not look for their stream.
+private func onHeader(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ name: OpaquePointer?,
+                      _ value: OpaquePointer?, _ flags: UInt8, _ userData: UnsafeMutableRawPointer?) -> Int32 {
+  guard let userData = unsafe userData, let name = unsafe name, let value = unsafe value else { return 0 }
+  unsafe Unmanaged<HTTP2Session>.fromOpaque(userData)._withUnsafeGuaranteedRef { session in
+    unsafe session.headReader.add(name, value)
+  }
   return 0
 }
 
 private func onDataChunk(_ raw: OpaquePointer?, _ flags: UInt8, _ id: Int32, _ data: UnsafePointer<UInt8>?,
                          _ count: Int, _ userData: UnsafeMutableRawPointer?) -> Int32 {
   guard let session = unsafe session(userData), let stream = unsafe stream(raw, id) else { return 0 }
-  if stream.isFinished {
+  if stream.isFinished || stream.isMalformed {
     // Answered already: what still comes is dropped, but the connection's window must not run dry.
     _ = unsafe nghttp2_session_consume_connection(raw, count)
     return 0
   }
+  stream.receivedBodyBytes += count
   unsafe stream.body.append(UnsafeBufferPointer(start: data, count: count).span)
   stream.uncreditedBytes += count
   session.touch(stream, .body)
@@ -96,13 +95,31 @@ private func onFrame(_ raw: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame
   guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
         let stream = unsafe stream(raw, frame.pointee.hd.stream_id) else { return 0 }
   session.hasExchanged = true
-  if type == NGHTTP2_HEADERS.rawValue, unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
-    session.touch(stream, .head)
+  let isEnd = flags & NGHTTP2_FLAG_END_STREAM.rawValue != 0
+  if type == NGHTTP2_HEADERS.rawValue {
+    let head = session.headReader.end()
+    // Trailers end a request (RFC 9113 8.1).
+    guard head.isWellFormed || head.isTooLarge, isEnd || !session.headReader.areTrailers else {
+      return refuse(stream, session)
+    }
+    if !session.headReader.areTrailers {
+      stream.take(head)
+      session.touch(stream, .head)
+    }
   }
-  if flags & NGHTTP2_FLAG_END_STREAM.rawValue != 0 {
+  guard stream.bodyAddsUp(isEnd: isEnd) else { return refuse(stream, session) }
+  if isEnd {
     stream.hasReceivedEnd = true
     session.touch(stream, .end)
   }
+  return 0
+}
+
+/// A malformed request: whoever has begun to answer it hears that it is gone, and nothing more.
+private func refuse(_ stream: HTTP2Stream, _ session: HTTP2Session) -> Int32 {
+  stream.news = []
+  stream.isMalformed = true
+  session.submitReset(stream, .malformed)
   return 0
 }
 
@@ -148,9 +165,9 @@ func readOutbound(_ raw: OpaquePointer?, _ id: Int32, _ buffer: UnsafeMutablePoi
   stream.outboundStart = 0
   if stream.isFinished {
     unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
-    if let trailers = stream.trailers {
+    if stream.hasTrailers {
       unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-      session.submitTrailers(stream, trailers)
+      session.submitTrailers(stream)
     }
     return count
   }

@@ -23,6 +23,7 @@ struct HTTP2SessionError: Error {
   /// Streams with news, in the order in which it came; the connection takes and clears it.
   var touched: [HTTP2Stream] = []
   private(set) var live: [HTTP2Stream] = []
+  var headReader: HTTP2HeadReader
   /// The answer to our drain PING came: the client has seen the shutdown notice.
   var isDrainAcknowledged = false
   /// PINGs of the peer; the connection takes and clears them, as it does the two notes behind.
@@ -38,14 +39,19 @@ struct HTTP2SessionError: Error {
   static let keepalivePingByte: UInt8 = 1
   /// The shutdown notice is queued; its PING follows when it has been sent.
   private var awaitsDrainPing = false
+  private var frames = FrameWatch()
+  /// An error of the connection has been found: nothing of the peer counts any more.
+  private var isTerminated = false
 
   /// Closed streams kept for reuse; more would be held for ever after one burst.
   private static let maximumSpareStreams = 128
   private var spare: [HTTP2Stream] = []
   private let raw: OpaquePointer
   private var fieldScratch: [nghttp2_nv] = unsafe []
+  private var prepared = HTTP2PreparedForms()
 
   init(limits: HTTP2Limits, peer: String, tlsPeer: TLSPeer?) {
+    headReader = HTTP2HeadReader(maximumBytes: Int(limits.maximumHeaderListBytes))
     self.limits = limits
     self.peer = peer
     self.tlsPeer = tlsPeer
@@ -65,12 +71,22 @@ struct HTTP2SessionError: Error {
   }
 
   /// Feeds bytes from the peer.
-  func receive(_ bytes: RawSpan) throws(HTTP2SessionError) {
-    let taken = unsafe bytes.withUnsafeBytes { buffer in
-      unsafe nghttp2_session_mem_recv(raw, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), buffer.count)
+  func receive(_ bytes: Span<UInt8>) throws(HTTP2SessionError) {
+    guard !isTerminated else { return }
+    let found = frames.firstViolation(in: bytes)
+    let taken = unsafe bytes.withUnsafeBufferPointer { buffer in
+      unsafe nghttp2_session_mem_recv(raw, buffer.baseAddress, found?.offset ?? buffer.count)
     }
     // BAD_CLIENT_MAGIC, FLOODED, NOMEM, CALLBACK_FAILURE: the connection can't go on.
     if taken < 0 { throw HTTP2SessionError(reason: Self.text(Int32(taken))) }
+    if let found { terminate(found.violation) }
+  }
+
+  /// A connection error (RFC 9113 5.4.1): GOAWAY, and when it has been sent the session wants no more.
+  private func terminate(_ violation: FrameWatch.Violation) {
+    isTerminated = true
+    let code = violation == .streamClosed ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR
+    _ = unsafe nghttp2_session_terminate_session(raw, code.rawValue)
   }
 
   /// Appends what is to be sent, up to about `limit` bytes.
@@ -120,27 +136,46 @@ struct HTTP2SessionError: Error {
     if spare.count < Self.maximumSpareStreams { spare.append(stream) }
   }
 
+  /// The connection is gone and its streams have been told.
+  func forgetStreams() {
+    live = []
+    spare = []
+    touched = []
+  }
+
   // MARK: Submitting
 
   func submitResponse(_ stream: HTTP2Stream, status: Int, fields: HTTPFields, isEnd: Bool) {
     var head = HTTPFields()
     head.append(":status", status == 200 ? "200" : String(status))
-    unsafe withFields(head, fields) { pointer, count in
-      var provider = unsafe nghttp2_data_provider()
-      unsafe provider.source.ptr = Unmanaged.passUnretained(stream).toOpaque()
-      unsafe provider.read_callback = readOutbound
-      // DATA_EXIST or INVALID_STATE would mean a second response: `HTTP2Stream.respond` prevents it.
-      let code = unsafe isEnd ? nghttp2_submit_response(raw, stream.id, pointer, count, nil)
-        : withUnsafePointer(to: &provider) { unsafe nghttp2_submit_response(raw, stream.id, pointer, count, $0) }
-      precondition(code == 0 || code == NGHTTP2_ERR_NOMEM.rawValue, "nghttp2 refuses a response: \(Self.text(code))")
-    }
+    unsafe withFields(head, fields) { unsafe submitResponse(stream, $0, $1, isEnd: isEnd) }
+  }
+
+  func submitResponse(_ stream: HTTP2Stream, _ head: PreparedFields) {
+    let fields = prepared[head]
+    unsafe submitResponse(stream, fields.pointer, fields.count, isEnd: false)
+  }
+
+  private func submitResponse(_ stream: HTTP2Stream, _ fields: UnsafePointer<nghttp2_nv>?, _ count: Int, isEnd: Bool) {
+    var provider = unsafe nghttp2_data_provider()
+    unsafe provider.source.ptr = Unmanaged.passUnretained(stream).toOpaque()
+    unsafe provider.read_callback = readOutbound
+    // DATA_EXIST or INVALID_STATE would mean a second response: `HTTP2Stream.respond` prevents it.
+    let code = unsafe isEnd ? nghttp2_submit_response(raw, stream.id, fields, count, nil)
+      : withUnsafePointer(to: &provider) { unsafe nghttp2_submit_response(raw, stream.id, fields, count, $0) }
+    precondition(code == 0 || code == NGHTTP2_ERR_NOMEM.rawValue, "nghttp2 refuses a response: \(Self.text(code))")
     onOutput()
   }
 
   /// Only from `readOutbound`, when the last body byte is on its way.
-  func submitTrailers(_ stream: HTTP2Stream, _ fields: HTTPFields) {
-    unsafe withFields(HTTPFields(), fields) { pointer, count in
-      _ = unsafe nghttp2_submit_trailer(raw, stream.id, pointer, count)
+  func submitTrailers(_ stream: HTTP2Stream) {
+    if let trailers = stream.preparedTrailers {
+      let fields = prepared[trailers]
+      _ = unsafe nghttp2_submit_trailer(raw, stream.id, fields.pointer, fields.count)
+    } else {
+      unsafe withFields(HTTPFields(), stream.trailers ?? HTTPFields()) { pointer, count in
+        _ = unsafe nghttp2_submit_trailer(raw, stream.id, pointer, count)
+      }
     }
   }
 
@@ -153,6 +188,7 @@ struct HTTP2SessionError: Error {
     case .cancelled: submitReset(stream, NGHTTP2_CANCEL)
     case .internalError: submitReset(stream, NGHTTP2_INTERNAL_ERROR)
     case .refused: submitReset(stream, NGHTTP2_REFUSED_STREAM)
+    case .malformed: submitReset(stream, NGHTTP2_PROTOCOL_ERROR)
     }
   }
 

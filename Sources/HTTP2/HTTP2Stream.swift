@@ -13,14 +13,20 @@ final class HTTP2Stream: HTTPExchange {
     static let closed = News(rawValue: 16)
   }
 
-  unowned let session: HTTP2Session
+  /// A cycle that `HTTP2Session.forgetStreams` breaks: a counted reference that is never nil costs least on the way.
+  let session: HTTP2Session
   var id: Int32 = 0
   /// Place in `HTTP2Session.live`.
   var liveIndex = 0
 
   var head = HTTPRequestHead()
   var body = HTTPBody()
-  var isHeaderListTooLarge = false
+  private(set) var isHeaderListTooLarge = false
+  /// As its head announced them; nil = not at all.
+  private var contentLength: Int?
+  var receivedBodyBytes = 0
+  /// It broke a rule of HTTP and is being reset: what still comes is dropped.
+  var isMalformed = false
   var news: News = []
   var isTouched = false
   var delegate: (any HTTPExchangeDelegate)?
@@ -33,6 +39,9 @@ final class HTTP2Stream: HTTPExchange {
   var isFinished = false
   var hasReceivedEnd = false
   var trailers: HTTPFields?
+  /// Instead of `trailers`.
+  var preparedTrailers: PreparedFields?
+  var hasTrailers: Bool { preparedTrailers != nil || trailers != nil }
   /// nghttp2 asked for data when there was none; it must be woken.
   var isDeferred = false
   /// Its delegate is answering; counted in `HTTP2Session.runningCount`.
@@ -44,11 +53,26 @@ final class HTTP2Stream: HTTPExchange {
 
   func open(id: Int32) { self.id = id }
 
+  func take(_ head: HTTP2Head) {
+    self.head = head.request
+    isHeaderListTooLarge = head.isTooLarge
+    contentLength = head.contentLength
+  }
+
+  /// Whether the body is not longer than its announced length and, at the end, not shorter (RFC 9113 8.1.1).
+  func bodyAddsUp(isEnd: Bool) -> Bool {
+    guard let contentLength else { return true }
+    return isEnd ? receivedBodyBytes == contentLength : receivedBodyBytes <= contentLength
+  }
+
   /// Back to the state of a new stream, storage kept.
   func recycle() {
-    head.fields.removeAll(keepingCapacity: true)
+    head = HTTPRequestHead()
     body.removeAll()
     isHeaderListTooLarge = false
+    contentLength = nil
+    receivedBodyBytes = 0
+    isMalformed = false
     news = []
     delegate = nil
     uncreditedBytes = 0
@@ -58,6 +82,7 @@ final class HTTP2Stream: HTTPExchange {
     isFinished = false
     hasReceivedEnd = false
     trailers = nil
+    preparedTrailers = nil
     isDeferred = false
     isClosed = false
   }
@@ -89,6 +114,13 @@ final class HTTP2Stream: HTTPExchange {
     session.submitResponse(self, status: status, fields: fields, isEnd: isEnd)
   }
 
+  func respond(_ head: PreparedFields) {
+    guard !isClosed else { return }
+    precondition(!hasResponded, "a response has one head")
+    hasResponded = true
+    session.submitResponse(self, head)
+  }
+
   func write(_ append: (inout [UInt8]) -> Void) {
     guard !isClosed else { return }
     precondition(hasResponded && !isFinished, "body bytes come between head and end")
@@ -97,10 +129,19 @@ final class HTTP2Stream: HTTPExchange {
   }
 
   func finish(trailers: HTTPFields) {
-    guard !isClosed else { return }
-    precondition(hasResponded && !isFinished, "a response ends once")
     // No trailers: the last DATA frame ends the stream.
     self.trailers = trailers.count > 0 ? trailers : nil
+    finish()
+  }
+
+  func finish(_ trailers: PreparedFields) {
+    preparedTrailers = trailers
+    finish()
+  }
+
+  private func finish() {
+    guard !isClosed else { return }
+    precondition(hasResponded && !isFinished, "a response ends once")
     isFinished = true
     stopRunning()
     wake()

@@ -20,10 +20,14 @@ package protocol HTTPExchange: AnyObject {
 
   /// Sends the response head; with `isEnd` it is the whole response.
   func respond(status: Int, fields: HTTPFields, isEnd: Bool)
+  /// Sends the head of a response whose body follows.
+  func respond(_ head: PreparedFields)
   /// Lets the caller append body bytes where they leave from, with no copy between.
   func write(_ append: (inout [UInt8]) -> Void)
-  /// Ends the response with trailers; what the request still sends is not wanted.
+  /// Ends the response, with trailers if there are any; what the request still sends is not wanted.
   func finish(trailers: HTTPFields)
+  /// The same with trailers that many responses have.
+  func finish(_ trailers: PreparedFields)
   /// Ends the exchange at once, whatever state it is in.
   func reset(_ reason: HTTPResetReason)
   /// Opens the peer's window again by what was received so far and not yet credited. Not called: the peer waits.
@@ -33,6 +37,9 @@ package protocol HTTPExchange: AnyObject {
 extension HTTPExchange {
   /// Transports without TLS.
   package var tlsPeer: TLSPeer? { nil }
+
+  package func respond(_ head: PreparedFields) { respond(status: head.status, fields: head.fields, isEnd: false) }
+  package func finish(_ trailers: PreparedFields) { finish(trailers: trailers.fields) }
   package var carriesTrailers: Bool { true }
 
   /// A whole answer for people, in one sentence. HEAD gets its head.
@@ -53,6 +60,8 @@ package enum HTTPResetReason: Sendable {
   case internalError
   /// Nothing was done: the client may repeat it.
   case refused
+  /// The request breaks a rule of HTTP.
+  case malformed
 }
 
 /// What answers an exchange. All calls come on the connection's event loop.

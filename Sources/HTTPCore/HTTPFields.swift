@@ -15,6 +15,8 @@ package struct HTTPFields: Sendable, Equatable {
 
   private var bytes: [UInt8] = []
   private var entries: [Entry] = []
+  /// For each `KnownField` a byte: the index of its first field and one, 0 = none came.
+  private var known: UInt64 = 0
 
   package init() {}
 
@@ -31,21 +33,33 @@ package struct HTTPFields: Sendable, Equatable {
     let offset = bytes.count
     bytes.append(copying: name)
     bytes.append(copying: value)
+    if let field = KnownField(name: name) { note(field) }
     entries.append(Entry(nameOffset: Int32(offset), nameByteCount: Int32(name.count),
                          valueByteCount: Int32(value.count)))
   }
 
   package mutating func append(_ name: String, _ value: String) {
-    let offset = bytes.count
-    bytes.append(contentsOf: name.utf8)
-    bytes.append(contentsOf: value.utf8)
-    entries.append(Entry(nameOffset: Int32(offset), nameByteCount: Int32(name.utf8.count),
-                         valueByteCount: Int32(value.utf8.count)))
+    append(name: name.utf8.span, value: value.utf8.span)
+  }
+
+  private mutating func note(_ field: KnownField) {
+    // 254 fields and more: found by looking, as any other.
+    guard entries.count < 254, known >> field.shift & 0xff == 0 else { return }
+    known |= UInt64(entries.count + 1) << field.shift
   }
 
   package mutating func append(contentsOf other: HTTPFields) { other.forEach { append(name: $0, value: $1) } }
 
+  /// These fields and then those of `other`, if there are any.
+  package func appending(_ other: HTTPFields?) -> HTTPFields {
+    guard let other else { return self }
+    var all = self
+    all.append(contentsOf: other)
+    return all
+  }
+
   package mutating func removeAll(keepingCapacity: Bool) {
+    known = 0
     bytes.removeAll(keepingCapacity: keepingCapacity)
     entries.removeAll(keepingCapacity: keepingCapacity)
   }
@@ -66,6 +80,13 @@ package struct HTTPFields: Sendable, Equatable {
     return entries.firstIndex {
       $0.nameByteCount == byteCount && bytes.span.extracting($0.name).isEqual(to: name)
     }
+  }
+
+  /// The first field of a name that every request is asked for, found at once.
+  package func firstIndex(of field: KnownField) -> Int? {
+    let noted = Int(known >> field.shift & 0xff)
+    if noted > 0 { return noted - 1 }
+    return entries.count < 254 ? nil : firstIndex(of: field.name)
   }
 
   /// Gives the value of field `index` without making a String of it.

@@ -12,6 +12,15 @@ extension Span<UInt8> {
     return true
   }
 
+  /// Whether these are the bytes of a literal: costs no String.
+  @inline(__always)
+  package func matches(_ literal: StaticString) -> Bool {
+    guard count == literal.utf8CodeUnitCount else { return false }
+    let wanted = unsafe Span(_unsafeStart: literal.utf8Start, count: literal.utf8CodeUnitCount)
+    for index in indices where self[index] != wanted[index] { return false }
+    return true
+  }
+
   package func equals(_ other: Span<UInt8>) -> Bool {
     guard count == other.count else { return false }
     for index in indices where self[index] != other[index] { return false }

@@ -11,7 +11,7 @@ enum GRPCContentType: Equatable {
 
   /// nil: something else. Compared with bytes, no String: plain gRPC is decided first.
   init?(_ head: HTTPRequestHead) {
-    guard let index = head.fields.firstIndex(of: "content-type"),
+    guard let index = head.fields.firstIndex(of: KnownField.contentType),
           let type = head.fields.withValue(at: index, Self.parse) else { return nil }
     self = type
   }

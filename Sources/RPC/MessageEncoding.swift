@@ -32,8 +32,15 @@ package enum MessageEncoding: Sendable, Equatable, CaseIterable {
   /// The first of ours that a client's `grpc-accept-encoding` values name; identity when there is none.
   package static func best(accepted values: [String]) -> MessageEncoding {
     var names: Set<String> = []
-    for value in values { for name in value.split(separator: ",") { names.insert(name.filter { $0 != " " }) } }
+    // RFC 9110 5.6.1: space around a name is none of it, space within makes it another name.
+    for value in values { for name in value.split(separator: ",") { names.insert(trimmed(name)) } }
     let preferred: [MessageEncoding] = [.gzip, .deflate]
     return preferred.first { names.contains($0.name) } ?? .identity
+  }
+
+  private static func trimmed(_ name: Substring) -> String {
+    var name = name.drop { $0 == " " }
+    while name.last == " " { name.removeLast() }
+    return String(name)
   }
 }

@@ -58,9 +58,9 @@ extension RPCCall {
         exchange.creditReceivedBytes()
         guard hasReceivedEnd, !hasDeliveredEnd else { return }
         hasDeliveredEnd = true
-        if exchange.body.count > 0 { return finish(truncated(missing)) }
+        if exchange.body.count > 0 { return abort(truncated(missing)) }
         receiver?.receivedEnd()
-      case let malformed: finish(problem(malformed))
+      case let malformed: abort(problem(malformed))
       }
     }
   }
@@ -71,30 +71,34 @@ extension RPCCall {
     exchange.creditReceivedBytes()
     switch firstFrame(of: exchange) {
     case .message, .compressedMessage, .incomplete: break
-    case let malformed: finish(problem(malformed))
+    case let malformed: abort(problem(malformed))
     }
   }
 
-  private func deliverSingle(_ body: (Span<UInt8>, RPCCall) -> Void) {
+  private func deliverSingle(_ method: (Span<UInt8>, RPCCall) -> Void) {
     guard let exchange else { return }
-    switch firstFrame(of: exchange) {
-    case .message(let range) where exchange.body.count == range.upperBound:
-      exchange.body.withBytes { body($0.extracting(range), self) }
-    case .compressedMessage(let range) where exchange.body.count == range.upperBound:
-      deliverInflated(range, of: exchange) { body($0, self) }
+    let body = exchange.body
+    let first = body.withBytes {
+      MessageFrame.first(in: $0, maximumMessageBytes: handler.limits.maximumMessageBytes)
+    }
+    switch first {
+    case .message(let range) where body.count == range.upperBound:
+      body.withBytes { method($0.extracting(range), self) }
+    case .compressedMessage(let range) where body.count == range.upperBound:
+      deliverInflated(range, of: exchange) { method($0, self) }
     case .message, .compressedMessage:
-      finish(RPCStatus(.unimplemented, "\(method.path) takes one request message; more came"))
-    case .incomplete where exchange.body.count == 0:
-      finish(RPCStatus(.unimplemented, "\(method.path) takes one request message; none came"))
-    case .incomplete(let missing): finish(truncated(missing))
-    case let malformed: finish(problem(malformed))
+      abort(RPCStatus(.unimplemented, "\(self.method.path) takes one request message; more came"))
+    case .incomplete where body.count == 0:
+      abort(RPCStatus(.unimplemented, "\(self.method.path) takes one request message; none came"))
+    case .incomplete(let missing): abort(truncated(missing))
+    case let malformed: abort(problem(malformed))
     }
   }
 
   /// Gives a compressed message as it was before, or ends the call.
   private func deliverInflated(_ range: Range<Int>, of exchange: any HTTPExchange, _ body: (Span<UInt8>) -> Void) {
     guard requestEncoding != .identity else {
-      return finish(RPCStatus(.internal, "a message is flagged as compressed, but the call has no grpc-encoding"))
+      return abort(RPCStatus(.internal, "a message is flagged as compressed, but the call has no grpc-encoding"))
     }
     do throws(RPCStatus) {
       let message = try exchange.body.withBytes { bytes throws(RPCStatus) in
@@ -105,7 +109,7 @@ extension RPCCall {
       defer { isMessageCompressed = false }
       body(message.span)
     } catch {
-      finish(error)
+      abort(error)
     }
   }
 

@@ -7,10 +7,8 @@ package import Status
 /// after the client has gone is dropped.
 package final class RPCCall: @unchecked Sendable {
   // @unchecked because a call crosses to other threads only to be brought back to its loop, which each entry asserts.
-  package let method: RPCMethod
-  package let eventLoop: any EventLoop
-  package let executor: any TaskExecutor
-  unowned let handler: RPCHandler
+  private let route: RPCRoute
+  let handler: RPCHandler
   private(set) var exchange: (any HTTPExchange)?
   private(set) var receiver: (any RPCMessageReceiver)?
   private(set) var onCancel: (() -> Void)?
@@ -18,12 +16,12 @@ package final class RPCCall: @unchecked Sendable {
   private var deadline: ContinuousClock.Instant?
   private var deadlineTimer: Scheduled<Void>?
   private var hasResponded = false
-  private var initialMetadata = HTTPFields()
-  private var trailingMetadata = HTTPFields()
+  /// nil = none, as with nearly every call.
+  private var initialMetadata: HTTPFields?
+  private var trailingMetadata: HTTPFields?
   private var responseEncoding = MessageEncoding.identity
 
   // The state of RPCCall+Receiving.
-  let requestEncoding: MessageEncoding
   var isPaused = false
   var isDelivering = false
   var hasReceivedEnd = false
@@ -31,14 +29,17 @@ package final class RPCCall: @unchecked Sendable {
   /// Whether the message that is being given came compressed.
   package internal(set) var isMessageCompressed = false
 
-  init(method: RPCMethod, encoding: MessageEncoding, exchange: any HTTPExchange, handler: RPCHandler) {
-    self.method = method
-    requestEncoding = encoding
+  init(route: RPCRoute, exchange: any HTTPExchange, handler: RPCHandler) {
+    self.route = route
     self.exchange = exchange
     self.handler = handler
-    eventLoop = handler.eventLoop
-    executor = handler.executor
   }
+
+  package var method: RPCMethod { route.method }
+  var requestEncoding: MessageEncoding { route.encoding }
+
+  package var eventLoop: any EventLoop { handler.eventLoop }
+  package var executor: any TaskExecutor { handler.executor }
 
   /// False once the call has its status or the client has gone.
   package var isOpen: Bool { exchange != nil }
@@ -63,14 +64,14 @@ package final class RPCCall: @unchecked Sendable {
     precondition(fields.areMetadata, "names that belong to HTTP or gRPC are no metadata: \(fields)")
     guard isOpen else { return }
     precondition(!hasResponded, "initial metadata comes before the first message")
-    initialMetadata.append(contentsOf: fields)
+    initialMetadata = (initialMetadata ?? HTTPFields()).appending(fields)
   }
 
   /// Adds metadata to what ends the response, beside its status.
   package func addTrailingMetadata(_ fields: HTTPFields) {
     eventLoop.preconditionInEventLoop()
     precondition(fields.areMetadata, "names that belong to HTTP or gRPC are no metadata: \(fields)")
-    trailingMetadata.append(contentsOf: fields)
+    trailingMetadata = (trailingMetadata ?? HTTPFields()).appending(fields)
   }
 
   /// Compresses the messages of the response, if the client takes one of our encodings. Before the first message.
@@ -95,16 +96,16 @@ package final class RPCCall: @unchecked Sendable {
   package func finish(_ status: RPCStatus) {
     eventLoop.preconditionInEventLoop()
     guard let exchange else { return }
-    if hasResponded || status.code == .ok || initialMetadata.count > 0 {
+    if status.code == .ok, trailingMetadata == nil {
       respondIfNeeded(exchange)
-      var trailers = handler.statusFields.trailers(status)
-      if trailingMetadata.count > 0 { trailers.append(contentsOf: trailingMetadata) }
-      exchange.finish(trailers: trailers)
+      exchange.finish(StatusFields.ok)
+    } else if hasResponded || status.code == .ok || initialMetadata != nil {
+      respondIfNeeded(exchange)
+      exchange.finish(trailers: handler.statusFields.trailers(status).appending(trailingMetadata))
     } else {
       var fields = RPCHandler.responseFields
       handler.statusFields.append(status, to: &fields)
-      fields.append(contentsOf: trailingMetadata)
-      exchange.respond(status: 200, fields: fields, isEnd: true)
+      exchange.respond(status: 200, fields: fields.appending(trailingMetadata), isEnd: true)
     }
     detach()
   }
@@ -136,8 +137,8 @@ package final class RPCCall: @unchecked Sendable {
 
   // MARK: Life
 
-  func start(timeout: Duration?) {
-    if let timeout {
+  func start() {
+    if let timeout = route.timeout {
       deadline = .now + timeout
       guard timeout > .zero else { return deadlinePassed() }
       deadlineTimer = eventLoop.scheduleTask(in: .nanoseconds(timeout.nanoseconds)) { [weak self] in
@@ -172,11 +173,13 @@ package final class RPCCall: @unchecked Sendable {
   private func respondIfNeeded(_ exchange: any HTTPExchange) {
     guard !hasResponded else { return }
     hasResponded = true
+    if responseEncoding == .identity, requestEncoding == .identity, initialMetadata == nil {
+      return exchange.respond(RPCHandler.responseHead)
+    }
     var fields = RPCHandler.responseFields
     if responseEncoding != .identity { fields.append("grpc-encoding", responseEncoding.name) }
     if requestEncoding != .identity { fields.append("grpc-accept-encoding", MessageEncoding.accepted) }
-    if initialMetadata.count > 0 { fields.append(contentsOf: initialMetadata) }
-    exchange.respond(status: 200, fields: fields, isEnd: false)
+    exchange.respond(status: 200, fields: fields.appending(initialMetadata), isEnd: false)
   }
 
   /// What would grow is sent as it is: the flag of each message says which it is.

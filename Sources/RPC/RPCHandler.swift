@@ -12,9 +12,26 @@ package struct RPCLimits: Sendable {
   package init() {}
 }
 
+/// What the head of a call says: found out once for all calls of a connection that have the same head.
+final class RPCRoute {
+  let type: GRPCContentType
+  let method: RPCMethod
+  let encoding: MessageEncoding
+  let timeout: Duration?
+
+  init(type: GRPCContentType, method: RPCMethod, encoding: MessageEncoding, timeout: Duration?) {
+    self.type = type
+    self.method = method
+    self.encoding = encoding
+    self.timeout = timeout
+  }
+}
+
 /// The gRPC server protocol on one event loop.
 package final class RPCHandler: HTTPHandler {
   static let responseFields = HTTPFields([("content-type", "application/grpc")])
+  /// The head of a response without metadata or compression.
+  static let responseHead = PreparedFields(status: 200, fields: responseFields)
 
   let eventLoop: any EventLoop
   let executor: any TaskExecutor
@@ -42,56 +59,57 @@ package final class RPCHandler: HTTPHandler {
   }
 
   package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
-    guard let type = GRPCContentType(exchange.head) else {
-      refuse(exchange)
-      return nil
+    let head = exchange.head
+    if let route = head.memo?.value as? RPCRoute { return start(route, exchange) }
+    guard let type = GRPCContentType(head) else { return refused(exchange) }
+    guard head.isMethod("POST") else {
+      return RefusedRequest(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
     }
-    guard exchange.head.isMethod("POST") else {
-      exchange.respond(status: 405, fields: HTTPFields([("allow", "POST")]), isEnd: true)
-      return nil
+    guard type != .grpc || exchange.carriesTrailers else {
+      return RefusedRequest(exchange, status: 505, field: ("accept-post", Self.webTypes),
+                            "gRPC needs HTTP/2; over HTTP/1.1 use application/grpc-web+proto")
     }
-    guard type != .grpc else {
-      if exchange.carriesTrailers { return begin(exchange) }
-      exchange.respond(status: 505, text: "gRPC needs HTTP/2; over HTTP/1.1 use application/grpc-web+proto")
-      return nil
-    }
-    let web = GRPCWebExchange(exchange, type)
-    web.call = begin(web)
-    return web.call == nil ? nil : web
-  }
-
-  /// Makes the call, or answers why there is none.
-  private func begin(_ exchange: any HTTPExchange) -> RPCCall? {
     do throws(RPCStatus) {
-      let method = try method(of: exchange.head)
-      let encoding = try encoding(of: exchange.head)
-      let timeout = try timeout(of: exchange.head)
-      let call = RPCCall(method: method, encoding: encoding, exchange: exchange, handler: self)
-      call.start(timeout: timeout)
-      return call
+      let route = RPCRoute(type: type, method: try method(of: head), encoding: try encoding(of: head),
+                           timeout: try timeout(of: head))
+      head.memo?.value = route
+      return start(route, exchange)
     } catch {
       var fields = Self.responseFields
       if error.code == .unimplemented { fields.append("grpc-accept-encoding", MessageEncoding.accepted) }
       statusFields.append(error, to: &fields)
+      let exchange = type == .grpc ? exchange : GRPCWebExchange(exchange, type)
       exchange.respond(status: 200, fields: fields, isEnd: true)
       return nil
     }
   }
 
+  private func start(_ route: RPCRoute, _ exchange: any HTTPExchange) -> any HTTPExchangeDelegate {
+    guard route.type == .grpc else {
+      let web = GRPCWebExchange(exchange, route.type)
+      let call = RPCCall(route: route, exchange: web, handler: self)
+      web.call = call
+      call.start()
+      return web
+    }
+    let call = RPCCall(route: route, exchange: exchange, handler: self)
+    call.start()
+    return call
+  }
+
+  private static let webTypes = "application/grpc-web, application/grpc-web-text"
+
   /// What carries no gRPC, in HTTP's words: is the path ours, and if so, what is wrong.
-  private func refuse(_ exchange: any HTTPExchange) {
+  private func refused(_ exchange: any HTTPExchange) -> RefusedRequest {
     let head = exchange.head
-    let isMethod: Bool
-    do throws(RPCStatus) { isMethod = try method(of: head).path.isEmpty == false } catch { isMethod = false }
-    guard isMethod else {
-      return exchange.respond(status: 404, text: "there is nothing at this path")
+    guard (try? method(of: head)) != nil else {
+      return RefusedRequest(exchange, status: 404, field: nil, "there is nothing at this path")
     }
     guard head.isMethod("POST") else {
-      return exchange.respond(status: 405, fields: HTTPFields([("allow", "POST")]), text: "calls are POST")
+      return RefusedRequest(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
     }
-    let types = (exchange.carriesTrailers ? "application/grpc, " : "")
-      + "application/grpc-web, application/grpc-web-text"
-    exchange.respond(status: 415, fields: HTTPFields([("accept-post", types)]), text: "content-type: one of \(types)")
+    let types = (exchange.carriesTrailers ? "application/grpc, " : "") + Self.webTypes
+    return RefusedRequest(exchange, status: 415, field: ("accept-post", types), "content-type must be one of \(types)")
   }
 
   private func method(of head: HTTPRequestHead) throws(RPCStatus) -> RPCMethod {
@@ -103,7 +121,7 @@ package final class RPCHandler: HTTPHandler {
   }
 
   private func encoding(of head: HTTPRequestHead) throws(RPCStatus) -> MessageEncoding {
-    guard let index = head.fields.firstIndex(of: "grpc-encoding") else { return .identity }
+    guard let index = head.fields.firstIndex(of: KnownField.grpcEncoding) else { return .identity }
     guard let encoding = head.fields.withValue(at: index, MessageEncoding.init(name:)) else {
       throw RPCStatus(.unimplemented, """
         grpc-encoding \(head.fields["grpc-encoding"] ?? "") is not supported; supported: \(MessageEncoding.accepted)
@@ -113,7 +131,7 @@ package final class RPCHandler: HTTPHandler {
   }
 
   private func timeout(of head: HTTPRequestHead) throws(RPCStatus) -> Duration? {
-    guard let index = head.fields.firstIndex(of: "grpc-timeout") else { return nil }
+    guard let index = head.fields.firstIndex(of: KnownField.grpcTimeout) else { return nil }
     guard let timeout = head.fields.withValue(at: index, GRPCTimeout.parse) else {
       throw RPCStatus(.invalidArgument, """
         grpc-timeout \(head.fields["grpc-timeout"] ?? ""): expected 1 to 8 digits and one of H M S m u n

@@ -1,7 +1,8 @@
 // One method of a service: its path and what it does with a call.
 
-/// A method as the router knows it. Generated code makes these from the services' protocols.
-package struct RPCMethod: Sendable {
+/// A method as the router knows it. Generated code makes these from the services' protocols. A class, so that a call
+/// holds it for one reference count.
+package final class RPCMethod: Sendable {
   /// How a method takes its request.
   package enum Handler: Sendable {
     /// One message, given when it is complete; the method answers now or later, through the call.
@@ -36,7 +37,8 @@ package protocol RPCMessageReceiver: AnyObject {
   func received(_ message: Span<UInt8>)
   /// The client will send no more.
   func receivedEnd()
-  /// The call is over before the method ended it: reset by the client, connection lost, deadline passed.
+  /// The call is over before the method ended it: reset by the client, connection lost, deadline passed, or bytes that
+  /// are no gRPC message.
   func cancelled()
   /// What was sent has left; there is room for more.
   func drained()

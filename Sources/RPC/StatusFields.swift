@@ -8,12 +8,13 @@ package struct StatusFields: Sendable {
   package typealias DetailsEncoder = @Sendable (RPCStatus) -> [UInt8]
 
   private let encodeDetails: DetailsEncoder
-  private let ok = HTTPFields([("grpc-status", "0")])
+  /// Trailers of a call that went well.
+  static let ok = PreparedFields(trailers: HTTPFields([("grpc-status", "0")]))
 
   package init(encodeDetails: @escaping DetailsEncoder) { self.encodeDetails = encodeDetails }
 
   package func trailers(_ status: RPCStatus) -> HTTPFields {
-    if status.code == .ok { return ok }
+    if status.code == .ok { return Self.ok.fields }
     var fields = HTTPFields()
     append(status, to: &fields)
     return fields

@@ -1,5 +1,6 @@
 // What reflection may ask for, and the rules that hang on the methods.
 import Contracts
+import IngestReference
 import Protobuf
 import Testing
 

@@ -1,13 +1,14 @@
 // Holds the hand-written decoder to libprotobuf-c: same messages refused, same readings out of the others.
 import Contracts
+import IngestReference
 import Protobuf
-import Status
 import Telemetry
 import Testing
 
 @Suite("Ingest decoder against libprotobuf-c") struct IngestDecoderDifferentialTests {
-  static let rules = ReadingRules()
-  static let decoder = IngestDecoder(rules: rules)
+  typealias Disagreement = IngestComparison.Disagreement
+
+  static let decoder = IngestDecoder(rules: ReadingRules())
   /// Keys of the packed columns 4-11 and 13-15 of a block: those of one byte.
   static let packedColumns = Set(([4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15] as [UInt8]).map { $0 << 3 | 2 })
 
@@ -18,79 +19,55 @@ import Testing
     var badText = 0
     var different = 0
     var compared: Int { accepted + refused }
+
+    mutating func count(
+      _ bytes: [UInt8], _ compare: (IngestComparison) throws(Disagreement) -> IngestComparison.Outcome
+    ) {
+      do throws(Disagreement) {
+        switch try compare(IngestComparison(bytes, now: RandomIngest.now)) {
+        case .accepted: accepted += 1
+        case .refused: refused += 1
+        case .badText: badText += 1
+        case .different: different += 1
+        }
+      } catch {
+        Issue.record("\(error): \(bytes.hexadecimal)")
+      }
+    }
   }
 
   @Test("24,000 requests, rearranged and damaged", arguments: 0..<8)
-  func ingest(seed: UInt64) throws {
+  func ingest(seed: UInt64) {
     var source = RandomIngest(random: SplitMix64(seed: seed))
     var tally = Tally()
     for round in 0..<3_000 {
       let bytes = bytes(of: source.request(), blockKey: 0x2a, &source, isDamaged: round % 2 == 1)
-      let reference = Result { () throws(ProtobufError) in try ESPV1.IngestRequest(serialized: bytes.span) }
-      let differences = ProtobufCDifference(in: bytes[...], fields: ProtobufCDifference.ingestRequest)
-      var batch = ReadingBatch()
-      let outcome = Result { () throws(RPCStatus) in
-        try Self.decoder.decodeIngest(bytes.span, now: RandomIngest.now, into: &batch)
-      }
-      let expected = reference.map { request in
-        Expectation(request.readings, request.blocks, sequence: request.sequence, producerID: request.producerID,
-                    ackLevel: request.ackLevel)
-      }
-      try compare(outcome, batch, expected, differences, &tally, bytes)
+      tally.count(bytes) { comparison throws(Disagreement) in try comparison.ingest() }
     }
     // Most messages are compared in full, and both answers occur.
     #expect(tally.accepted > 1_300 && tally.refused > 700 && tally.compared > 2_200, "\(tally)")
   }
 
   @Test("16,000 stream messages, rearranged and damaged", arguments: 0..<4)
-  func stream(seed: UInt64) throws {
+  func stream(seed: UInt64) {
     var source = RandomIngest(random: SplitMix64(seed: 100 + seed))
     var tally = Tally()
     for round in 0..<4_000 {
       var bytes = source.streamRequest().serialized()
       if round % 2 == 1 { bytes = source.random.damaged(bytes) }
-      let reference = Result { () throws(ProtobufError) in try ESPV1.IngestStreamRequest(serialized: bytes.span) }
-      let differences = ProtobufCDifference(in: bytes[...], fields: ProtobufCDifference.streamRequest)
-      var batch = ReadingBatch()
-      let outcome = Result { () throws(RPCStatus) in
-        try Self.decoder.decodeStream(bytes.span, now: RandomIngest.now, into: &batch)
-      }
-      switch (try? outcome.get(), (try? reference.get())?.message) {
-      case (.batch(let head)?, .batch(let message)?):
-        let expected = Expectation(message.readings, message.blocks, sequence: message.sequence)
-        try compare(.success(head), batch, .success(expected), differences, &tally, bytes)
-      case (.open(let producerID, let ackLevel, let isHistorical)?, .open(let message)?) where differences.isEmpty:
-        #expect(producerID == message.producerID && isHistorical == message.historical)
-        #expect(ackLevel == AckLevel(rawValue: message.ackLevel.rawValue) ?? .unspecified)
-      case (.empty?, nil) where differences.isEmpty:
-        #expect((try? reference.get()) != nil)
-      default:
-        let expected = reference.map { request in
-          guard case .open(let open)? = request.message else { return Expectation([], [], sequence: 0) }
-          return Expectation([], [], sequence: 0, producerID: open.producerID.isEmpty ? "(none)" : open.producerID)
-        }
-        try compare(outcome.map(\.head), batch, expected, differences, &tally, bytes)
-      }
+      tally.count(bytes) { comparison throws(Disagreement) in try comparison.stream() }
     }
     #expect(tally.compared > 2_500, "\(tally)")
   }
 
   @Test("8,000 single readings, rearranged and damaged", arguments: 0..<2)
-  func single(seed: UInt64) throws {
+  func single(seed: UInt64) {
     var source = RandomIngest(random: SplitMix64(seed: 200 + seed))
     var tally = Tally()
     for round in 0..<4_000 {
       var inner = source.random.rearranged(source.reading().serialized(), packed: [])
       if round % 2 == 1 { inner = source.random.damaged(inner) }
-      let bytes = wrapped(inner, key: 0x0a)
-      let reference = Result { () throws(ProtobufError) in try ESPV1.IngestReadingRequest(serialized: bytes.span) }
-      let differences = ProtobufCDifference(in: bytes[...], fields: ProtobufCDifference.ingestReadingRequest)
-      var batch = ReadingBatch()
-      let outcome = Result { () throws(RPCStatus) in
-        try Self.decoder.decodeIngestReading(bytes.span, now: RandomIngest.now, into: &batch)
-      }
-      let expected = reference.map { Expectation([$0.reading!], [], sequence: 0) }
-      try compare(outcome, batch, expected, differences, &tally, bytes)
+      tally.count(wrapped(inner, key: 0x0a)) { comparison throws(Disagreement) in try comparison.single() }
     }
     #expect(tally.compared > 2_800, "\(tally)")
   }
@@ -104,80 +81,17 @@ import Testing
       #expect(ProtobufCDifference(in: bytes[...], fields: ProtobufCDifference.ingestRequest) == .wireType)
       let cleaned = ProtobufCDifference.cleaned(bytes[...], fields: ProtobufCDifference.ingestRequest)
       let request = try ESPV1.IngestRequest(serialized: cleaned.span)
-      let expected = Expectation(request.readings, request.blocks, sequence: request.sequence,
-                                 producerID: request.producerID, ackLevel: request.ackLevel)
-      if expected.hasBadProducer { continue }
+      let id = request.producerID
+      if !id.isEmpty, id.wholeMatch(of: /[A-Za-z0-9._:\-]{1,128}/) == nil { continue }
+      let reference = ReferenceIngest(request.readings, request.blocks, sequence: request.sequence,
+                                      rules: ReadingRules(), now: RandomIngest.now)
       var batch = ReadingBatch()
       let head = try Self.decoder.decodeIngest(bytes.span, now: RandomIngest.now, into: &batch)
       tally.accepted += 1
-      #expect(head.result == expected.reference.result, "\(bytes.hexadecimal)")
-      #expect(batch.readings.map { StoredSample($0, in: batch) } == expected.reference.stored, "\(bytes.hexadecimal)")
+      #expect(head.result == reference.result, "\(bytes.hexadecimal)")
+      #expect(batch.readings.map { StoredSample($0, in: batch) } == reference.stored, "\(bytes.hexadecimal)")
     }
     #expect(tally.accepted > 700, "\(tally)")
-  }
-
-  /// What the request says, and so what must come of it.
-  struct Expectation {
-    var reference: ReferenceIngest
-    var producerID: String
-    var ackLevel: ESPV1.AckLevel
-
-    init(_ readings: [ESPV1.Reading], _ blocks: [ESPV1.ReadingBlock], sequence: UInt64, producerID: String = "",
-         ackLevel: ESPV1.AckLevel = .unspecified) {
-      reference = ReferenceIngest(readings, blocks, sequence: sequence, rules: rules, now: RandomIngest.now)
-      self.producerID = producerID
-      self.ackLevel = ackLevel
-    }
-
-    var hasBadProducer: Bool { !producerID.isEmpty && producerID.wholeMatch(of: /[A-Za-z0-9._:\-]{1,128}/) == nil }
-  }
-
-  private func compare(
-    _ outcome: Result<IngestHead?, RPCStatus>, _ batch: ReadingBatch, _ expected: Result<Expectation, ProtobufError>,
-    _ differences: ProtobufCDifference, _ tally: inout Tally, _ bytes: [UInt8]
-  ) throws {
-    if case .success(let head?) = outcome {
-      #expect(Int(head.result.stored) == batch.readings.count, "\(bytes.hexadecimal)")
-      #expect(Int(head.result.quarantined) == head.deadLetters.count, "\(bytes.hexadecimal)")
-    } else {
-      // A refused message leaves the batch as it was.
-      #expect(batch.readings.isEmpty && batch.text.isEmpty, "\(bytes.hexadecimal)")
-    }
-    if differences.contains(.fieldNumber) {
-      #expect(throws: RPCStatus.self, "\(bytes.hexadecimal)") { try outcome.get() }
-    }
-    switch expected {
-    case _ where !differences.isEmpty: tally.different += 1
-    case .failure(.invalidUTF8): tally.badText += 1
-    case .failure:
-      tally.refused += 1
-      #expect(throws: RPCStatus.self, "\(bytes.hexadecimal)") { try outcome.get() }
-    case .success(let expected) where expected.hasBadProducer:
-      tally.refused += 1
-      #expect(throws: RPCStatus.self, "\(bytes.hexadecimal)") { try outcome.get() }
-    case .success(let expected):
-      tally.accepted += 1
-      let head = try #require(try outcome.get(), "\(bytes.hexadecimal)")
-      check(head, batch, expected, bytes)
-    }
-  }
-
-  private func compare(
-    _ outcome: Result<IngestHead, RPCStatus>, _ batch: ReadingBatch, _ expected: Result<Expectation, ProtobufError>,
-    _ differences: ProtobufCDifference, _ tally: inout Tally, _ bytes: [UInt8]
-  ) throws {
-    try compare(outcome.map { $0 as IngestHead? }, batch, expected, differences, &tally, bytes)
-  }
-
-  private func check(_ head: IngestHead, _ batch: ReadingBatch, _ expected: Expectation, _ bytes: [UInt8]) {
-    #expect(head.producerID == expected.producerID)
-    #expect(head.sequence == expected.reference.result.sequence)
-    #expect(head.ackLevel == AckLevel(rawValue: expected.ackLevel.rawValue) ?? .unspecified)
-    #expect(head.result == expected.reference.result, "\(bytes.hexadecimal)")
-    #expect(batch.readings.map { StoredSample($0, in: batch) } == expected.reference.stored, "\(bytes.hexadecimal)")
-    // Bytes for bytes after libprotobuf-c has put the fields of both in order.
-    let originals = head.deadLetters.map { try? ESPV1.Reading(serialized: $0.original.span).serialized() }
-    #expect(originals == expected.reference.deadLetters, "\(bytes.hexadecimal)")
   }
 
   /// A request on the wire, its blocks and its own fields rearranged.
@@ -227,11 +141,5 @@ import Testing
 
   private func wrapped(_ payload: [UInt8], key: UInt8) -> [UInt8] {
     [key] + WireFields.varint(UInt64(payload.count)) + payload
-  }
-}
-
-extension IngestStreamMessage {
-  fileprivate var head: IngestHead? {
-    if case .batch(let head) = self { head } else { nil }
   }
 }

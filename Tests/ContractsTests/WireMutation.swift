@@ -1,4 +1,5 @@
 // Changes to wire bytes: some that keep the meaning, some that damage it.
+import IngestReference
 
 extension SplitMix64 {
   /// The same message said in another way: fields in another order, numbers unpacked, unknown fields between.
@@ -44,42 +45,5 @@ extension SplitMix64 {
       }
     }
     return bytes
-  }
-}
-
-/// The fields of a well-formed message without groups, each with its key: a parser of its own, independent of ours.
-struct WireFields {
-  private(set) var fields: [[UInt8]] = []
-
-  init(_ bytes: [UInt8]) {
-    var position = 0
-    while position < bytes.count {
-      let start = position
-      let key = Self.varint(bytes, &position)
-      switch key & 7 {
-      case 0: _ = Self.varint(bytes, &position)
-      case 1: position += 8
-      case 5: position += 4
-      default:
-        let length = Self.varint(bytes, &position)
-        position += Int(length)
-      }
-      fields.append(Array(bytes[start..<position]))
-    }
-  }
-
-  static func varint(_ value: UInt64) -> [UInt8] {
-    value < 0x80 ? [UInt8(value)] : [UInt8(value & 0x7f) | 0x80] + varint(value >> 7)
-  }
-
-  private static func varint(_ bytes: [UInt8], _ position: inout Int) -> UInt64 {
-    var value: UInt64 = 0
-    var shift: UInt64 = 0
-    repeat {
-      value |= UInt64(bytes[position] & 0x7f) << shift
-      shift += 7
-      position += 1
-    } while bytes[position - 1] >= 0x80
-    return value
   }
 }

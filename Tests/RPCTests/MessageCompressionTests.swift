@@ -144,4 +144,11 @@ import Testing
     #expect(exchange.fields["grpc-encoding"] == "gzip")
     #expect(exchange.flags == [1])
   }
+
+  @Test("space around the names of grpc-accept-encoding is ignored, space within makes another name")
+  func acceptedNames() {
+    #expect(MessageEncoding.best(accepted: ["br , gzip"]) == .gzip)
+    #expect(MessageEncoding.best(accepted: [" deflate "]) == .deflate)
+    #expect(MessageEncoding.best(accepted: ["gz ip", "def late", " "]) == .identity)
+  }
 }

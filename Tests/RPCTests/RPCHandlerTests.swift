@@ -132,8 +132,12 @@ import Testing
   ])
   func notGRPC(method: String, fields: [(String, String)], status: Int) {
     let exchange = Fixture().open("/test.Echo/Unary", fields: fields, method: method)
+    exchange.receive(Array(repeating: 7, count: 100))
+    // A client that is still sending would miss the answer.
+    #expect(exchange.status == nil && exchange.uncreditedCount == 0)
+    exchange.end()
     #expect(exchange.status == status)
-    #expect(exchange.isEnded)
+    #expect(exchange.isEnded && exchange.output.last == UInt8(ascii: "\n"))
   }
 
   @Test("content types of gRPC", arguments: ["application/grpc", "application/grpc+proto", "application/grpc;x=y"])
@@ -229,6 +233,17 @@ import Testing
     exchange.end()
     #expect(exchange.grpcStatus == "13")
     #expect(exchange.grpcMessage?.contains("8 bytes before the end") == true)
+  }
+
+  @Test("a receiver hears that its call has ended by bytes that are no message",
+        arguments: [[2, 0, 0, 0, 0], frame([], announcing: 1 << 31), frame([1], flag: 1), [0, 0, 0]] as [[UInt8]])
+  func malformedStream(bytes: [UInt8]) {
+    let fixture = Fixture()
+    let exchange = fixture.open("/test.Echo/Stream")
+    exchange.receive(bytes)
+    exchange.end()
+    #expect(exchange.isEnded && exchange.grpcStatus != "0")
+    #expect(fixture.recorder?.isCancelled == true && fixture.recorder?.isEnded == false)
   }
 
   @Test("a client that goes cancels the receiver once, and nothing is sent to it") func cancel() {

@@ -80,6 +80,9 @@ extension ModuleTable {
       "espd": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs)),
       "espctl": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs)),
       "espbench": Module(line: 6, modules: wired, others: nio.union(blocking).union(programs).union(["Histogram"])),
+      "RPCEcho": Module(
+        line: 6, modules: ["Contracts", "HTTPServer", "RPC", "Status", "Telemetry"],
+        others: nio.union(loops).union(programs).union(["Foundation"])),
       "InteropServer": Module(
         line: 6, modules: ["HTTPCore", "HTTPServer", "InteropService", "RPC", "Status", "TLS"],
         others: nio.union(loops).union(programs).union(["Foundation"])),

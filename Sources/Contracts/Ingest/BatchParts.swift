@@ -18,8 +18,11 @@ struct BatchParts {
   }
 
   let layout: Layout
-  /// The message; several pieces when it came in several fields, which protobuf merges.
-  let pieces: [Range<Int>]
+  /// The message, or the first piece of it; an array for the one piece that nearly every message has would be an
+  /// allocation a request.
+  let first: Range<Int>
+  /// More pieces, when it came in several fields, which protobuf merges.
+  let rest: [Range<Int>]
   private(set) var producerID = 0..<0
   private(set) var sequence: UInt64 = 0
   private(set) var ackLevel: Int32 = 0
@@ -28,10 +31,13 @@ struct BatchParts {
   private(set) var blocks: [Range<Int>] = []
   private(set) var readingCount = 0
 
-  init(_ layout: Layout, in bytes: Span<UInt8>, pieces: [Range<Int>], maximum: Int) throws(WireError) {
+  init(_ layout: Layout, in bytes: Span<UInt8>, first: Range<Int>, rest: [Range<Int>] = [],
+       maximum: Int) throws(WireError) {
     self.layout = layout
-    self.pieces = pieces
-    for piece in pieces { try scan(piece, in: bytes, maximum: maximum) }
+    self.first = first
+    self.rest = rest
+    try scan(first, in: bytes, maximum: maximum)
+    for piece in rest { try scan(piece, in: bytes, maximum: maximum) }
   }
 
   private mutating func scan(_ piece: Range<Int>, in bytes: Span<UInt8>, maximum: Int) throws(WireError) {

@@ -50,19 +50,25 @@ struct IngestAssembly {
   /// All readings: rows first, then the samples of the blocks.
   mutating func add(_ parts: BatchParts, in bytes: Span<UInt8>) throws(WireError) {
     batch.readings.reserveCapacity(batch.readings.count + parts.readingCount)
-    let readings = WireTag(parts.layout.readings, .bytes)
-    for piece in parts.pieces where parts.rowCount > 0 {
-      var cursor = WireCursor(piece)
-      while !cursor.isAtEnd {
-        let tag = try cursor.tag(in: bytes)
-        if tag == readings {
-          try add(row: cursor.payload(in: bytes), in: bytes)
-        } else {
-          try cursor.skip(tag, in: bytes)
-        }
-      }
+    if parts.rowCount > 0 {
+      try add(rowsOf: parts.first, parts.layout, in: bytes)
+      for piece in parts.rest { try add(rowsOf: piece, parts.layout, in: bytes) }
     }
     for block in parts.blocks { try add(block: block, in: bytes) }
+  }
+
+  private mutating func add(rowsOf piece: Range<Int>, _ layout: BatchParts.Layout,
+                            in bytes: Span<UInt8>) throws(WireError) {
+    let readings = WireTag(layout.readings, .bytes)
+    var cursor = WireCursor(piece)
+    while !cursor.isAtEnd {
+      let tag = try cursor.tag(in: bytes)
+      if tag == readings {
+        try add(row: cursor.payload(in: bytes), in: bytes)
+      } else {
+        try cursor.skip(tag, in: bytes)
+      }
+    }
   }
 
   mutating func add(row: Range<Int>, in bytes: Span<UInt8>) throws(WireError) {

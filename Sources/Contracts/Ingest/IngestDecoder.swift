@@ -25,7 +25,7 @@ package struct IngestDecoder: Sendable {
   ) throws(RPCStatus) -> IngestHead {
     let parts: BatchParts
     do throws(WireError) {
-      parts = try BatchParts(.ingestRequest, in: bytes, pieces: [0..<bytes.count], maximum: maximumBatchReadings)
+      parts = try BatchParts(.ingestRequest, in: bytes, first: 0..<bytes.count, maximum: maximumBatchReadings)
     } catch {
       throw error.status("esp.v1.IngestRequest")
     }

@@ -9,7 +9,8 @@ enum StreamParts {
   init(in bytes: Span<UInt8>, maximum: Int) throws(WireError) {
     // Of a oneof the last member wins; the same member twice in a row is one message in two pieces.
     var member: UInt32 = 0
-    var pieces: [Range<Int>] = []
+    var first = 0..<0
+    var rest: [Range<Int>] = []
     var cursor = WireCursor(0..<bytes.count)
     while !cursor.isAtEnd {
       let tag = try cursor.tag(in: bytes)
@@ -17,13 +18,18 @@ enum StreamParts {
         try cursor.skip(tag, in: bytes)
         continue
       }
-      if tag.number != member { pieces.removeAll() }
+      let piece = try cursor.payload(in: bytes)
+      if tag.number == member {
+        rest.append(piece)
+      } else {
+        first = piece
+        rest.removeAll()
+      }
       member = tag.number
-      pieces.append(try cursor.payload(in: bytes))
     }
     switch member {
-    case 1: self = .open(try OpenParts(in: bytes, pieces: pieces))
-    case 2: self = .batch(try BatchParts(.streamBatch, in: bytes, pieces: pieces, maximum: maximum))
+    case 1: self = .open(try OpenParts(in: bytes, pieces: [first] + rest))
+    case 2: self = .batch(try BatchParts(.streamBatch, in: bytes, first: first, rest: rest, maximum: maximum))
     default: self = .empty
     }
   }

@@ -1,17 +1,17 @@
 // What a batch should become, worked out slowly from generated messages, to hold `IngestDecoder` to.
-import Contracts
+package import Contracts
 import Protobuf
-import Telemetry
+package import Telemetry
 
 /// A stored reading that can be compared: texts as strings, values as bits.
-struct StoredSample: Equatable {
+package struct StoredSample: Equatable {
   var timestamp: Int64
   var deviceID: String
   var sourceSystem: String
   var values: [Signal: UInt32]
   var quality: UInt32?
 
-  init(_ reading: Reading, in batch: ReadingBatch) {
+  package init(_ reading: Reading, in batch: ReadingBatch) {
     timestamp = reading.timestamp
     deviceID = batch.string(reading.deviceID)
     sourceSystem = batch.string(reading.sourceSystem)
@@ -21,16 +21,17 @@ struct StoredSample: Equatable {
   }
 }
 
-struct ReferenceIngest {
-  let rules: ReadingRules
-  let now: Int64
-  var stored: [StoredSample] = []
-  var result = BatchResult()
+package struct ReferenceIngest {
+  private let rules: ReadingRules
+  private let now: Int64
+  package private(set) var stored: [StoredSample] = []
+  package private(set) var result = BatchResult()
   /// The readings of the dead letters, as bytes.
-  var deadLetters: [[UInt8]] = []
+  package private(set) var deadLetters: [[UInt8]] = []
   private var index: UInt32 = 0
 
-  init(_ readings: [ESPV1.Reading], _ blocks: [ESPV1.ReadingBlock], sequence: UInt64, rules: ReadingRules, now: Int64) {
+  package init(_ readings: [ESPV1.Reading], _ blocks: [ESPV1.ReadingBlock], sequence: UInt64, rules: ReadingRules,
+               now: Int64) {
     self.rules = rules
     self.now = now
     result.sequence = sequence

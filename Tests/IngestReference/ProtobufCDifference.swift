@@ -1,20 +1,22 @@
 // The known differences between `IngestDecoder` and libprotobuf-c, found in the bytes themselves.
 
 /// What in a message the two read differently. Whatever is not listed here they must read the same.
-struct ProtobufCDifference: OptionSet {
-  let rawValue: Int
+package struct ProtobufCDifference: OptionSet {
+  package let rawValue: Int
 
   /// A known field with another wire type: the specification skips it as unknown, libprotobuf-c refuses the message.
-  static let wireType = Self(rawValue: 1)
+  package static let wireType = Self(rawValue: 1)
   /// A group: the specification skips it, libprotobuf-c refuses the message.
-  static let group = Self(rawValue: 2)
+  package static let group = Self(rawValue: 2)
   /// A field number of 0 or above 2^29-1: the specification forbids it, libprotobuf-c skips it.
-  static let fieldNumber = Self(rawValue: 4)
+  package static let fieldNumber = Self(rawValue: 4)
   /// A message field that comes twice: the specification merges, libprotobuf-c 1.4.1 loses fields or refuses.
-  static let merge = Self(rawValue: 8)
+  package static let merge = Self(rawValue: 8)
+  /// Members of a oneof that a later one replaces: ours does not look into them, libprotobuf-c refuses malformed ones.
+  package static let replaced = Self(rawValue: 16)
 
   /// What the fields of a message may be.
-  indirect enum Kind {
+  package indirect enum Kind {
     case varint, fixed32, text, packedVarint, packedFixed32
     case message([UInt64: Kind], isRepeated: Bool)
   }
@@ -30,20 +32,20 @@ struct ProtobufCDifference: OptionSet {
     for number in [4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17] as [UInt64] { fields[number] = .packedFixed32 }
     return fields
   }()
-  static let ingestRequest: [UInt64: Kind] = [
+  package static let ingestRequest: [UInt64: Kind] = [
     1: .text, 2: .varint, 3: .varint, 4: .message(reading, isRepeated: true), 5: .message(block, isRepeated: true),
   ]
-  static let ingestReadingRequest: [UInt64: Kind] = [1: .message(reading, isRepeated: false)]
-  static let streamRequest: [UInt64: Kind] = [
+  package static let ingestReadingRequest: [UInt64: Kind] = [1: .message(reading, isRepeated: false)]
+  package static let streamRequest: [UInt64: Kind] = [
     1: .message([1: .text, 2: .varint, 3: .varint], isRepeated: false),
     2: .message([1: .varint, 2: .message(reading, isRepeated: true), 3: .message(block, isRepeated: true)],
                 isRepeated: false),
   ]
 
-  init(rawValue: Int) { self.rawValue = rawValue }
+  package init(rawValue: Int) { self.rawValue = rawValue }
 
-  /// Looks through a message until its end or until it is malformed.
-  init(in bytes: ArraySlice<UInt8>, fields: [UInt64: Kind]) {
+  /// Looks through a message until its end or until it is malformed. `oneof` has the numbers of its oneof.
+  package init(in bytes: ArraySlice<UInt8>, fields: [UInt64: Kind], oneof: Set<UInt64> = []) {
     self = []
     var position = bytes.startIndex
     var seen: Set<UInt64> = []
@@ -58,6 +60,7 @@ struct ProtobufCDifference: OptionSet {
         insert(.wireType)
       } else if case .message(let inner, let isRepeated) = kind {
         if !isRepeated, !seen.insert(number).inserted { insert(.merge) }
+        if oneof.contains(number), seen.intersection(oneof).count > 1 { insert(.replaced) }
         var payload = start
         _ = Self.varint(bytes, &payload)
         formUnion(Self(in: bytes[payload..<position], fields: inner))
@@ -66,7 +69,7 @@ struct ProtobufCDifference: OptionSet {
   }
 
   /// A message without the known fields that are of another wire type; what is malformed stays.
-  static func cleaned(_ bytes: ArraySlice<UInt8>, fields: [UInt64: Kind]) -> [UInt8] {
+  package static func cleaned(_ bytes: ArraySlice<UInt8>, fields: [UInt64: Kind]) -> [UInt8] {
     var output: [UInt8] = []
     var position = bytes.startIndex
     while position < bytes.endIndex {
