@@ -105,6 +105,9 @@ final class HTTP1Handler: ChannelDuplexHandler, HTTPConnection {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // What comes behind that which could not be parsed is read and dropped: a close would be a reset, which can
+    // overtake the answer.
+    if error is ByteToMessageDecoderError { return }
     guard phase == .open, let error = error as? HTTPParserError else {
       // A connection reset by the peer is everyday; channelInactive follows and tells the exchange.
       logger.debug("connection error", metadata: ["peer": "\(peer)", "error": "\(error)"])

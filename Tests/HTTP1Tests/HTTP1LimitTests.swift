@@ -9,6 +9,10 @@ import Testing
     ("GET /\(String(repeating: "p", count: 8000)) HTTP/1.1\r\nhost: h\r\n\r\n", 414),
     ("GET / HTTP/1.1\r\nhost: h\r\nx: \(String(repeating: "v", count: 17_000))\r\n\r\n", 431),
     ("GET / HTTP/1.1\r\nhost: h\r\n\(String(repeating: "x: y\r\n", count: 500))\r\n", 431),
+    ("GET / HTTP/1.1\r\nhost: h\r\n\(String(repeating: "x: y\r\n", count: 8000))\r\n", 431),
+    // Far more behind what is refused than one read takes: the answer must not be overtaken by a reset.
+    ("GET / HTTP/1.1\r\nhost: h\r\n\(String(repeating: "x: y\r\n", count: 400_000))\r\n", 431),
+    ("GET /\u{0} HTTP/1.1\r\nhost: h\r\n\(String(repeating: "x: y\r\n", count: 400_000))\r\n", 400),
     // More than the parser keeps: refused before the head is complete.
     ("GET / HTTP/1.1\r\nhost: h\r\nx: \(String(repeating: "v", count: 40_000))", 431),
     ("GET / HTTP/1.1\r\nhost: h\r\n\(String(repeating: "n", count: 40_000))", 431),

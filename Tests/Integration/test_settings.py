@@ -106,10 +106,33 @@ def test_an_unknown_setting_names_the_nearest(folder: Path):
         ("MAX_STREAMS", "0", "max_streams is 0"),
         ("IDLE_TIMEOUT_SECONDS", "0", "idle_timeout_seconds is 0"),
         ("HANDSHAKE_TIMEOUT_SECONDS", "0", "handshake_timeout_seconds is 0"),
+        ("CORS_ORIGINS", "*", "* is not taken"),
+        ("CORS_ORIGINS", "null", "cors_origins has null"),
+        ("CORS_ORIGINS", "dashboard.example", "exact origins are needed"),
+        ("CORS_ORIGINS", "https://dashboard.example/", "cors_origins has https://dashboard.example/"),
+        ("CORS_ORIGINS", "https://Dashboard.example", "lower case"),
+        ("CORS_ORIGINS", "https://dashboard.example:443", "without the scheme's own port"),
+        ("CORS_ORIGINS", "http://dashboard.example:80", "without the scheme's own port"),
+        ("CORS_ORIGINS", "https://*.example", "cors_origins has https://*.example"),
+        ("CORS_ORIGINS", "ftp://dashboard.example", "cors_origins has ftp://dashboard.example"),
+        ("CORS_ORIGINS", "https://a.example https://b.example", "cors_origins has https://a.example https://"),
+        ("CORS_ORIGINS", "https://a.example,b.example", "cors_origins has b.example;"),
     ],
 )
 def test_a_value_that_can_not_be_used_is_named(name: str, value: str, phrase: str):
     assert_failure(run_espd("serve", **{f"ESP_{name}": value}), phrase)
+
+
+def test_origins_are_a_list(folder: Path):
+    origins = "https://dashboard.example, http://localhost:3000 ,http://[::1]:8080"
+    plain = "https://dashboard.example,http://localhost:3000,http://[::1]:8080"
+    assert settings(run_espd("check-config", ESP_CORS_ORIGINS=origins))["cors_origins"] == plain
+    assert settings(run_espd("check-config", "--cors-origins", origins, ESP_CORS_ORIGINS="x"))["cors_origins"] == plain
+    file = folder / "espd.json"
+    file.write_text(json.dumps({"cors_origins": "https://dashboard.example"}))
+    shown = settings(run_espd("check-config", "--config", file))
+    assert shown["cors_origins"] == "https://dashboard.example"
+    assert settings(run_espd("check-config"))["cors_origins"] == ""
 
 
 def test_a_file_that_can_not_be_read_is_named(folder: Path):

@@ -97,10 +97,19 @@ def test_a_plain_client_at_the_tls_port_and_the_reverse_are_refused(tls: Espd, c
         assert ingest(channel, "after") == 3
 
 
-@pytest.mark.parametrize("protocols", [("http/1.1",), ("http/1.0", "h3")])
-def test_a_client_without_h2_is_refused_in_the_handshake(tls: Espd, certificates: Certificates, protocols: tuple):
+@pytest.mark.parametrize("protocols", [("http/1.0",), ("h3", "spdy/3"), ("h2c",)])
+def test_a_client_that_offers_no_version_of_ours_is_refused_in_the_handshake(
+        tls: Espd, certificates: Certificates, protocols: tuple):
     with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
         certificates.connect(tls_port(tls), *protocols)
+
+
+@pytest.mark.parametrize(("protocols", "chosen"), [
+    (("http/1.1",), "http/1.1"), (("h2",), "h2"), (("http/1.1", "h2"), "h2"), (("h3", "http/1.1"), "http/1.1"),
+])
+def test_h2_is_chosen_before_http_1_1(tls: Espd, certificates: Certificates, protocols: tuple, chosen: str):
+    with certificates.connect(tls_port(tls), *protocols) as connection:
+        assert connection.selected_alpn_protocol() == chosen
 
 
 def test_openssl_agrees_on_versions(tls: Espd, certificates: Certificates):
