@@ -1,5 +1,7 @@
 // THE FENCE of libnghttp2: owns one server session. Bytes in, notes about streams out, bytes out.
 //
+// long because every call into nghttp2 stands here: a fence in two files has a gap.
+//
 // nghttp2 does no I/O and is used from one thread, its connection's event loop. Callbacks (HTTP2Session+Callbacks) only
 // take notes on streams and in `touched`; whoever called `receive` or `send` then reads the notes. Return codes that
 // can only mean a bug of ours are preconditions; those that the peer can cause end the connection.

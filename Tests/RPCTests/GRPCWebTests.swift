@@ -308,6 +308,7 @@ import Testing
 
   @Test("over HTTP/1.1 plain gRPC is 505: its trailers would not arrive") func plain() {
     let exchange = open("/test.Echo/Unary", "application/grpc")
+    exchange.end()
     #expect(exchange.status == 505)
     #expect(String(decoding: exchange.output, as: UTF8.self).contains("application/grpc-web+proto"))
     #expect(exchange.isEnded)
@@ -324,7 +325,8 @@ import Testing
     let exchange = MemoryExchange(path: path, fields: type.isEmpty ? [] : [("content-type", type)], method: method)
     exchange.carriesTrailers = false
     exchange.delegate = Fixture().handler.accept(exchange)
-    #expect(exchange.delegate == nil)
+    #expect(exchange.status == nil, "the request may still turn out to be malformed")
+    exchange.end()
     #expect(exchange.status == status)
     #expect(exchange.fields["allow"] == (status == 405 ? "POST" : nil))
     #expect(exchange.fields["accept-post"]
