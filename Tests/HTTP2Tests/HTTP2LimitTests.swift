@@ -182,6 +182,8 @@ import Testing
         try await first.greet()
         #expect(try await first.next(.settings) != nil)
         try await FrameClient.with(server.address) { second in
+          // Until it has said that it speaks HTTP/2 it can't be told in HTTP/2.
+          try await second.greet()
           #expect(reason(try await second.next(.goAway)) == "too_many_connections")
           while try await second.next() != nil {}
         }
@@ -198,6 +200,7 @@ import Testing
         try await first.greet()
         #expect(try await first.next(.settings) != nil)
         try await FrameClient.with(server.address) { second in
+          try await second.greet()
           let goAway = try await second.next(.goAway)
           #expect(goAway?.number(at: 4) == 11)
           #expect(reason(goAway) == "too_many_connections")
