@@ -41,6 +41,12 @@ final class FuzzConnection {
 
   var isActive: Bool { channel.isActive }
 
+  /// The heads that have been accepted since it was last asked, in order.
+  func takeHeads() -> [HTTPFields] {
+    defer { watch.heads.removeAll(keepingCapacity: true) }
+    return watch.heads
+  }
+
   /// One read of the socket.
   func receive(_ bytes: [UInt8]) throws(FuzzFinding) {
     guard channel.isActive, !bytes.isEmpty else { return }

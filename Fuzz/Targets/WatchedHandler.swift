@@ -5,12 +5,15 @@ import HTTPCore
 final class WatchedHandler: HTTPHandler {
   private let handler: any HTTPHandler
   fileprivate(set) var openCount = 0
+  /// Of what was accepted, whoever takes it.
+  var heads: [HTTPFields] = []
   /// The first broken promise.
   fileprivate(set) var finding: FuzzFinding?
 
   init(_ handler: any HTTPHandler) { self.handler = handler }
 
   func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
+    heads.append(exchange.head.fields)
     guard let delegate = handler.accept(exchange) else { return nil }
     openCount += 1
     return WatchedDelegate(delegate, of: self)

@@ -50,6 +50,7 @@ internal import HTTPCore
     matched = 0
     isMatching = headBefore != nil && !areTrailers
     isTooLarge = false
+    if !coming.isEmpty { dropComing() }
   }
 
   mutating func add(_ name: OpaquePointer, _ value: OpaquePointer) {
@@ -97,6 +98,13 @@ internal import HTTPCore
     unsafe fields.append(name: UnsafeBufferPointer(start: name.base, count: name.len).span,
                          value: UnsafeBufferPointer(start: value.base, count: value.len).span)
     isTooLarge = fields.listByteCount > maximumBytes
+  }
+
+  /// Of trailers whose stream was closed after their first part, nghttp2 does not tell the end.
+  private mutating func dropComing() {
+    Self.release(coming)
+    coming.removeAll(keepingCapacity: true)
+    fields = HTTPFields()
   }
 
   private static func release(_ fields: [Field]) {

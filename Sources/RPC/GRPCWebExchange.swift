@@ -89,6 +89,8 @@ final class GRPCWebExchange: HTTPExchange, HTTPExchangeDelegate {
 
   func exchangeReceivedEnd() {
     if type.isText {
+      // The end may come together with the last of the body.
+      guard decode() else { return fail() }
       var last: [UInt8] = []
       guard stream.finish(into: &last) else { return fail() }
       decoded.append(last.span)

@@ -78,9 +78,14 @@ final class FrameClient {
   /// Opens a stream with these fields, each as a literal without indexing (RFC 7541 6.2.2).
   func request(_ stream: UInt32, _ fields: [(String, String)] = [], path: String = "/echo",
                isEnd: Bool = false) async throws {
+    try await send(Self.requestBytes(stream, fields, path: path, isEnd: isEnd))
+  }
+
+  static func requestBytes(_ stream: UInt32, _ fields: [(String, String)] = [], path: String = "/echo",
+                           isEnd: Bool = false) -> [UInt8] {
     let all = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "test")] + fields
-    try await send(Frame(kind: .headers, flags: Frame.endHeaders | (isEnd ? Frame.endStream : 0), stream: stream,
-                         payload: all.flatMap { literal($0.0, $0.1) }))
+    return Frame(kind: .headers, flags: Frame.endHeaders | (isEnd ? Frame.endStream : 0), stream: stream,
+                 payload: all.flatMap { literal($0.0, $0.1) }).bytes
   }
 
   /// The next frame; nil when the server has closed.
@@ -114,12 +119,12 @@ final class FrameClient {
     return frame
   }
 
-  private func literal(_ name: String, _ value: String) -> [UInt8] {
+  static func literal(_ name: String, _ value: String) -> [UInt8] {
     [0] + length(name.utf8.count) + Array(name.utf8) + length(value.utf8.count) + Array(value.utf8)
   }
 
   /// A string's length: an integer with a prefix of seven bits (RFC 7541 5.1), no Huffman.
-  private func length(_ count: Int) -> [UInt8] {
+  private static func length(_ count: Int) -> [UInt8] {
     guard count >= 127 else { return [UInt8(count)] }
     var bytes: [UInt8] = [127]
     var rest = count - 127
