@@ -75,7 +75,7 @@ package final class RPCHandler: HTTPHandler {
       return RefusedRequest(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
     }
     guard type != .grpc || exchange.carriesTrailers else {
-      return RefusedRequest(exchange, status: 505, field: ("accept-post", Self.webTypes),
+      return RefusedRequest(exchange, status: 505, field: nil,
                             "gRPC needs HTTP/2; over HTTP/1.1 use application/grpc-web+proto")
     }
     do throws(RPCStatus) {
