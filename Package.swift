@@ -85,15 +85,16 @@ let package = Package(
 
     // 5: what each RPC does.
     module("Services", [
-      "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry", nioCore,
+      "Contracts", "HTTPCore", "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry",
+      nioCore,
     ]),
 
     // 6: wiring.
     .executableTarget(
       name: "espd",
       dependencies: [
-        "Contracts", "HTTPCore", "HTTPServer", "Pipeline", "PostgresStore", "RPC", "Services", "TLS", "Telemetry",
-        arguments, configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
+        "Contracts", "HTTP2", "HTTPCore", "HTTPServer", "Pipeline", "PostgresStore", "RPC", "Services", "TLS",
+        "Telemetry", arguments, configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
 
@@ -124,7 +125,7 @@ let package = Package(
     tests("HTTP1Tests", ["HTTP1", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
-    tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
+    tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded, nioPosix]),
     tests("JournalTests", ["Journal", "Status", logging]),
     tests("PipelineTests", ["Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
     tests("ServicesTests", [

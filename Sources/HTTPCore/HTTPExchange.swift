@@ -15,6 +15,8 @@ package protocol HTTPExchange: AnyObject {
   var peer: String { get }
   /// What TLS knows of the peer; nil on a connection without it.
   var tlsPeer: TLSPeer? { get }
+  /// What flow control lets through now; nil in versions of HTTP that have none, and when the exchange is closed.
+  var windows: HTTPWindows? { get }
   /// Whether `finish` brings its trailers to every client. HTTP/1.1 does not.
   var carriesTrailers: Bool { get }
 
@@ -37,6 +39,8 @@ package protocol HTTPExchange: AnyObject {
 extension HTTPExchange {
   /// Transports without TLS.
   package var tlsPeer: TLSPeer? { nil }
+  /// Transports without flow control of their own.
+  package var windows: HTTPWindows? { nil }
 
   package func respond(_ head: PreparedFields) { respond(status: head.status, fields: head.fields, isEnd: false) }
   package func finish(_ trailers: PreparedFields) { finish(trailers: trailers.fields) }
@@ -51,6 +55,19 @@ extension HTTPExchange {
     respond(status: status, fields: fields, isEnd: false)
     write { $0 += Array(text.utf8) + [UInt8(ascii: "\n")] }
     finish(trailers: HTTPFields())
+  }
+}
+
+/// Flow control of an exchange: the smaller of its own window and its connection's, bytes.
+package struct HTTPWindows: Sendable, Equatable {
+  /// What the peer may still send.
+  package var receivable: Int
+  /// What we may still send.
+  package var sendable: Int
+
+  package init(receivable: Int, sendable: Int) {
+    self.receivable = receivable
+    self.sendable = sendable
   }
 }
 

@@ -48,10 +48,12 @@ extension RPCCall {
       switch firstFrame(of: exchange) {
       case .message(let range):
         exchange.creditReceivedBytes()
+        received.add(range.count)
         exchange.body.withBytes { receiver?.received($0.extracting(range)) }
         if isOpen { exchange.body.removeFirst(range.upperBound) }
       case .compressedMessage(let range):
         exchange.creditReceivedBytes()
+        received.add(range.count)
         deliverInflated(range, of: exchange) { [receiver] message in receiver?.received(message) }
         if isOpen { exchange.body.removeFirst(range.upperBound) }
       case .incomplete(let missing):
@@ -83,8 +85,10 @@ extension RPCCall {
     }
     switch first {
     case .message(let range) where body.count == range.upperBound:
+      received.add(range.count)
       body.withBytes { method($0.extracting(range), self) }
     case .compressedMessage(let range) where body.count == range.upperBound:
+      received.add(range.count)
       deliverInflated(range, of: exchange) { method($0, self) }
     case .message, .compressedMessage:
       abort(RPCStatus(.unimplemented, "\(self.method.path) takes one request message; more came"))

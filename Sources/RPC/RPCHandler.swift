@@ -41,11 +41,12 @@ package final class RPCHandler: HTTPHandler {
   let compressesMessages: Bool
   lazy var compression = MessageCompression()
   private let router: RPCRouter
-  /// Streaming calls in progress, to be told of a drain.
-  var streams: [ObjectIdentifier: RPCCall] = [:]
+  let calls: CallTable
 
+  /// - Parameter registry: lists the streaming calls of all loops; nil = nobody asks.
   package init(eventLoop: any EventLoop, router: RPCRouter, statusFields: StatusFields,
-               limits: RPCLimits = RPCLimits(), compressesMessages: Bool = false) {
+               limits: RPCLimits = RPCLimits(), compressesMessages: Bool = false, registry: CallRegistry? = nil) {
+    calls = registry?.makeTable(eventLoop) ?? CallTable(loop: eventLoop)
     self.eventLoop = eventLoop
     executor = EventLoopTaskExecutor(eventLoop: eventLoop)
     self.router = router
@@ -54,9 +55,7 @@ package final class RPCHandler: HTTPHandler {
     self.compressesMessages = compressesMessages
   }
 
-  package func drain() {
-    for call in Array(streams.values) { call.serverIsDraining() }
-  }
+  package func drain() { calls.drain() }
 
   package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
     let head = exchange.head

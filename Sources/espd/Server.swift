@@ -31,13 +31,8 @@ struct Server {
 
   /// Where clients reach it, for people and for scripts that look for `listening on <address>`.
   var addresses: String {
-    let wanted = [settings.listen, settings.tls?.listen].compactMap(\.self)
-    let all = zip(wanted, listener.addresses).map { address, inUse in
-      var address = address
-      address.port = inUse.port ?? 0
-      return "\(address)"
-    }
-    return all.count == 1 ? all[0] : "\(all[0]) and TLS on \(all[1])"
+    let all = Self.addresses(settings, listener)
+    return all.count == 1 ? "\(all[0])" : "\(all[0]) and TLS on \(all[1])"
   }
 
   /// Starts everything in order; what has been started is stopped again when a later part fails.
@@ -47,7 +42,7 @@ struct Server {
       try TLSCredentials(tls.files, protocols: TLSSettings.protocols, logger: logger)
     }
     if let tls = settings.tls, tls.files.clientAuthorities == nil, !tls.listen.isLoopback {
-      logger.warning("whoever can reach this address may send and read: tls_client_ca would ask for a certificate",
+      logger.warning("who can reach this address may send, read and end streams: tls_client_ca asks for certificates",
                      metadata: ["address": "\(tls.listen)"])
     }
     let database = try await Database.start(settings, logger: logger)
@@ -70,16 +65,22 @@ struct Server {
     let pipeline = IngestPipeline(logger: logger)
     let reader = ReadingReader(location, logger: logger)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.eventLoops)
-    let health = HealthStatuses(services: DescriptorSet.embedded.serviceNames)
+    let names = DescriptorSet.embedded.serviceNames
+    let health = HealthStatuses(
+      services: settings.reflection ? names : names.filter { !$0.hasPrefix("grpc.reflection.") })
     let telemetry = TelemetryService(pipeline: pipeline, reader: reader,
                                      rules: ReadingRules(maximumAge: settings.maximumReadingAge), group: group)
+    let (registry, facts) = (CallRegistry(), ServerFacts())
     let router = RPCRouter(
-      telemetry.methods + HealthService(statuses: health).methods + ReflectionService().bothVersions)
+      telemetry.methods + AdminService(registry: registry, facts: facts).methods
+        + HealthService(statuses: health).methods + (settings.reflection ? ReflectionService().bothVersions : []))
+    let (httpLimits, rpcLimits) = (HTTPServerLimits(), RPCLimits())
     do {
       let listeners = Self.listeners(settings, credentials, logger)
-      listener = try await HTTPServer(listeners: listeners, group: group, logger: logger) { loop in
+      listener = try await HTTPServer(listeners: listeners, group: group, limits: httpLimits, logger: logger) { loop in
         let calls = RPCHandler(eventLoop: loop, router: router,
-                               statusFields: StatusFields(encodeDetails: StatusDetails.encode))
+                               statusFields: StatusFields(encodeDetails: StatusDetails.encode), limits: rpcLimits,
+                               registry: registry)
         return settings.corsOrigins.isEmpty ? calls
           : CORSHandler(CORSPolicy(origins: settings.corsOrigins), before: calls)
       }
@@ -87,12 +88,24 @@ struct Server {
       try await group.shutdownGracefully()
       throw error
     }
+    let info = ESPV1.GetServerInfoResponse(
+      settings, addresses: Self.addresses(settings, listener), http: httpLimits, rpc: rpcLimits, service: telemetry)
+    facts.publish(info) { [listener] in await listener.openConnections() }
     pipeline.start { ReadingWriter(location, logger: logger) }
     self.pipeline = pipeline
     self.reader = reader
     self.group = group
     self.health = health
     health.setAll(.serving)
+  }
+
+  /// As they are in use: with the chosen port where 0 was asked for. The one with TLS comes last.
+  private static func addresses(_ settings: Settings, _ listener: HTTPServer) -> [ListenAddress] {
+    zip([settings.listen, settings.tls?.listen].compactMap(\.self), listener.addresses).map { address, inUse in
+      var address = address
+      address.port = inUse.port ?? 0
+      return address
+    }
   }
 
   private static func listeners(_ settings: Settings, _ credentials: TLSCredentials?,

@@ -29,6 +29,9 @@ struct SettingKey: Sendable {
   static let corsOrigins = SettingKey(
     name: "cors_origins", defaultValue: nil,
     meaning: "origins whose pages may call from a browser, exact, with commas: https://host:port; unset = none")
+  static let reflection = SettingKey(
+    name: "reflection", defaultValue: "true",
+    meaning: "true or false: whether clients may ask for the protos by grpc.reflection")
   static let dataDir = SettingKey(
     name: "data_dir", defaultValue: "./data", meaning: "folder of the embedded database and of generated secrets")
   static let databaseURL = SettingKey(
@@ -48,8 +51,8 @@ struct SettingKey: Sendable {
     name: "event_loops", defaultValue: nil, meaning: "threads that serve connections; unset = one a core")
 
   static let all = [
-    listen, tlsListen, tlsCert, tlsKey, tlsClientCA, corsOrigins, dataDir, databaseURL, logLevel, logFormat,
-    maxReadingAgeDays, drainTimeoutSeconds, eventLoops,
+    listen, tlsListen, tlsCert, tlsKey, tlsClientCA, corsOrigins, reflection, dataDir, databaseURL, logLevel,
+    logFormat, maxReadingAgeDays, drainTimeoutSeconds, eventLoops,
   ]
 
   /// Settings of the contract whose feature has not been built yet: setting one is not an error, but it is said that it
