@@ -3,6 +3,8 @@
 // nghttp2 does no I/O and is used from one thread, its connection's event loop. Callbacks (HTTP2Session+Callbacks) only
 // take notes on streams and in `touched`; whoever called `receive` or `send` then reads the notes. Return codes that
 // can only mean a bug of ours are preconditions; those that the peer can cause end the connection.
+//
+// Long because all that touches the session stays in one fence.
 internal import CNghttp2
 internal import HTTPCore
 internal import NIOCore

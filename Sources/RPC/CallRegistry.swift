@@ -65,7 +65,8 @@ final class CallTable: @unchecked Sendable {
 
   init(loop: any EventLoop) { self.loop = loop }
 
-  /// Does something on the loop; gives `none` when the loop has shut down, for then there are no calls.
+  /// Does something on the loop; gives `none` when the loop refuses. Asked from calls only, which loops outlive: one
+  /// that has shut down may never answer.
   func onLoop<Value: Sendable>(none: Value, _ body: @escaping @Sendable (CallTable) -> Value) async -> Value {
     (try? await loop.submit { body(self) }.get()) ?? none
   }

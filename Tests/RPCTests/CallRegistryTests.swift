@@ -181,13 +181,4 @@ import Testing
       #expect(fixture.told.draining.load(ordering: .relaxed) == 3)
     }
   }
-
-  @Test("loops that have shut down have no calls") func afterShutdown() async throws {
-    let fixture = Fixture()
-    _ = try await fixture.open("Stream", on: 0)
-    try await fixture.group.shutdownGracefully()
-    #expect(await fixture.registry.count() == 0)
-    #expect(await fixture.ids() == [])
-    #expect(await fixture.registry.abort(1, RPCStatus(.aborted, "late")) == false)
-  }
 }
