@@ -72,10 +72,10 @@ package final class RPCHandler: HTTPHandler {
     if let route = head.memo?.value as? RPCRoute, !memory.budget.isExhausted { return start(route, exchange) }
     guard let type = GRPCContentType(head) else { return refused(exchange) }
     guard head.isMethod("POST") else {
-      return RefusedRequest(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
+      return refuse(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
     }
     guard type != .grpc || exchange.carriesTrailers else {
-      return RefusedRequest(exchange, status: 505, field: nil,
+      return refuse(exchange, status: 505, field: nil,
                             "gRPC needs HTTP/2; over HTTP/1.1 use application/grpc-web+proto")
     }
     do throws(RPCStatus) {
@@ -129,19 +129,27 @@ package final class RPCHandler: HTTPHandler {
     return call
   }
 
+  /// HTTP/1.1 is refused at once: its client may wait for 100 (RFC 9110 10.1.1), and its parser has seen all there is.
+  private func refuse(_ exchange: any HTTPExchange, status: Int, field: (String, String)?,
+                      _ sentence: String) -> RefusedRequest? {
+    if exchange.carriesTrailers { return RefusedRequest(exchange, status: status, field: field, sentence) }
+    exchange.respond(status: status, fields: HTTPFields([field].compactMap(\.self)), text: sentence)
+    return nil
+  }
+
   private static let webTypes = "application/grpc-web, application/grpc-web-text"
 
   /// What carries no gRPC, in HTTP's words: is the path ours, and if so, what is wrong.
-  private func refused(_ exchange: any HTTPExchange) -> RefusedRequest {
+  private func refused(_ exchange: any HTTPExchange) -> RefusedRequest? {
     let head = exchange.head
     guard (try? method(of: head)) != nil else {
-      return RefusedRequest(exchange, status: 404, field: nil, "there is nothing at this path")
+      return refuse(exchange, status: 404, field: nil, "there is nothing at this path")
     }
     guard head.isMethod("POST") else {
-      return RefusedRequest(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
+      return refuse(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")
     }
     let types = (exchange.carriesTrailers ? "application/grpc, " : "") + Self.webTypes
-    return RefusedRequest(exchange, status: 415, field: ("accept-post", types), "content-type must be one of \(types)")
+    return refuse(exchange, status: 415, field: ("accept-post", types), "content-type must be one of \(types)")
   }
 
   private func method(of head: HTTPRequestHead) throws(RPCStatus) -> RPCMethod {

@@ -325,8 +325,6 @@ import Testing
     let exchange = MemoryExchange(path: path, fields: type.isEmpty ? [] : [("content-type", type)], method: method)
     exchange.carriesTrailers = false
     exchange.delegate = Fixture().handler.accept(exchange)
-    #expect(exchange.status == nil, "the request may still turn out to be malformed")
-    exchange.end()
     #expect(exchange.status == status)
     #expect(exchange.fields["allow"] == (status == 405 ? "POST" : nil))
     #expect(exchange.fields["accept-post"]
