@@ -45,6 +45,7 @@ private struct FieldRules {
   private var pathIsAsterisk = false
   private var pathIsAbsolute = false
   private var hasRegular = false
+  private var hasHost = false
   private(set) var contentLength: Int?
 
   init(areTrailers: Bool) { self.areTrailers = areTrailers }
@@ -53,9 +54,9 @@ private struct FieldRules {
   var areKept: Bool {
     if isMalformed { return false }
     if areTrailers { return true }
-    // CONNECT has no scheme and no path (8.5); all others have both, and a method (8.3.1).
+    // CONNECT has no scheme and no path (8.5); all others have both, and a method, and name their host (8.3.1).
     if isConnect { return seen == [.method, .authority] }
-    guard seen.isSuperset(of: [.method, .scheme, .path]) else { return false }
+    guard seen.isSuperset(of: [.method, .scheme, .path]), hasHost || seen.contains(.authority) else { return false }
     return pathIsAbsolute || isOptions && pathIsAsterisk
   }
 
@@ -66,6 +67,9 @@ private struct FieldRules {
     guard Self.isLegal(name: name) else { return isMalformed = true }
     switch name.count {
     case 2 where name.matches("te"): if !value.matches("trailers") { isMalformed = true }
+    case 4 where name.matches("host"):
+      if hasHost || !Self.isAuthority(value) { isMalformed = true }
+      hasHost = true
     // Of HTTP/1.1's connection (8.2.2).
     case 7 where name.matches("upgrade"), 10 where name.matches("connection") || name.matches("keep-alive"),
          16 where name.matches("proxy-connection"), 17 where name.matches("transfer-encoding"):
@@ -85,6 +89,7 @@ private struct FieldRules {
       field = .path
       pathIsAbsolute = !value.isEmpty && value[0] == UInt8(ascii: "/")
       pathIsAsterisk = value.matches("*")
+      if Self.hasSpace(value) { isMalformed = true }
     } else if name.matches(":method") {
       field = .method
       isConnect = value.matches("CONNECT")
@@ -92,9 +97,10 @@ private struct FieldRules {
       if value.isEmpty || !Self.isToken(value) { isMalformed = true }
     } else if name.matches(":scheme") {
       field = .scheme
-      if value.isEmpty { isMalformed = true }
+      if !Self.isScheme(value) { isMalformed = true }
     } else if name.matches(":authority") {
       field = .authority
+      if !Self.isAuthority(value) { isMalformed = true }
     } else {
       return isMalformed = true
     }
@@ -132,6 +138,36 @@ private struct FieldRules {
     }
     return !isSpace(value[0]) && !isSpace(value[value.count - 1])
   }
+
+  /// A letter, then letters, digits, `+`, `-` and `.` (RFC 3986 3.1).
+  private static func isScheme(_ value: Span<UInt8>) -> Bool {
+    guard !value.isEmpty, isLetter(value[0]) else { return false }
+    for index in value.indices {
+      switch value[index] {
+      case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."): continue
+      case let byte: if !isLetter(byte) { return false }
+      }
+    }
+    return true
+  }
+
+  /// Nothing that ends an authority or stands outside of one (RFC 3986 3.2).
+  private static func isAuthority(_ value: Span<UInt8>) -> Bool {
+    for index in value.indices {
+      switch value[index] {
+      case UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "\\"), 0...0x20, 0x7f...: return false
+      default: continue
+      }
+    }
+    return true
+  }
+
+  private static func hasSpace(_ value: Span<UInt8>) -> Bool {
+    for index in value.indices where isSpace(value[index]) { return true }
+    return false
+  }
+
+  private static func isLetter(_ byte: UInt8) -> Bool { (0x61...0x7a).contains(byte | 0x20) }
 
   private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 

@@ -18,6 +18,7 @@ from espd_process import Espd
 from wire import CHECK, INGEST, INGEST_READING, INGEST_STREAM, Answer, Wire, details, frame
 
 INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 3, 8, 12, 13
+ACCEPTED_TYPES = "application/grpc, application/grpc-web, application/grpc-web-text"
 
 
 def good_request(device: str = "good", count: int = 1) -> pb.IngestRequest:
@@ -123,11 +124,11 @@ def test_an_unknown_method_is_named(wire: Wire, path: str, phrase: str):
     assert_error(wire.call(path, frame(b"")), UNIMPLEMENTED, phrase)
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/grpc-web", "application/grpcx", "", None])
+@pytest.mark.parametrize("content_type", ["application/json", "application/grpc-webx", "application/grpcx", "", None])
 def test_another_content_type_is_415(wire: Wire, content_type: str | None):
     answer = wire.call(INGEST, frame(GOOD), content_type=content_type)
     assert answer.http == 415
-    assert answer.headers["accept-post"] == "application/grpc"
+    assert answer.headers["accept-post"] == ACCEPTED_TYPES
 
 
 @pytest.mark.parametrize("content_type", ["application/grpc+proto", "application/grpc;charset=utf-8"])
