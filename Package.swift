@@ -86,7 +86,8 @@ let package = Package(
 
     // 5: what each RPC does.
     module("Services", [
-      "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry", nioCore,
+      "Contracts", "HTTPCore", "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry",
+      nioCore,
     ]),
 
     // 6: wiring.
@@ -94,8 +95,7 @@ let package = Package(
       name: "espd",
       dependencies: [
         "Contracts", "HTTP2", "HTTPCore", "HTTPServer", "Pipeline", "PostgresStore", "RPC", "Services", "TLS",
-        "Telemetry",
-        arguments, configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
+        "Telemetry", arguments, configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
 
@@ -135,7 +135,7 @@ let package = Package(
     tests("HTTP1Tests", ["HTTP1", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
-    tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
+    tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded, nioPosix]),
     tests("JournalTests", ["Journal", "Status", logging]),
     // The program that a test kills.
     .executableTarget(

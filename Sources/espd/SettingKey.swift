@@ -29,6 +29,9 @@ struct SettingKey: Sendable {
   static let corsOrigins = SettingKey(
     name: "cors_origins", defaultValue: nil,
     meaning: "origins whose pages may call from a browser, exact, with commas: https://host:port; unset = none")
+  static let reflection = SettingKey(
+    name: "reflection", defaultValue: "true",
+    meaning: "true or false: whether clients may ask for the protos by grpc.reflection")
   static let dataDir = SettingKey(
     name: "data_dir", defaultValue: "./data", meaning: "folder of the embedded database and of generated secrets")
   static let databaseURL = SettingKey(
@@ -64,9 +67,9 @@ struct SettingKey: Sendable {
     meaning: "seconds that a client has for TLS, and again for HTTP/2's greeting; unset = 10")
 
   static let all = [
-    listen, tlsListen, tlsCert, tlsKey, tlsClientCA, corsOrigins, dataDir, databaseURL, logLevel, logFormat,
-    maxReadingAgeDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB, maxConnections, maxStreams, maxMessageMiB,
-    idleTimeoutSeconds, handshakeTimeoutSeconds,
+    listen, tlsListen, tlsCert, tlsKey, tlsClientCA, corsOrigins, reflection, dataDir, databaseURL, logLevel,
+    logFormat, maxReadingAgeDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB, maxConnections, maxStreams,
+    maxMessageMiB, idleTimeoutSeconds, handshakeTimeoutSeconds,
   ]
 
   /// Settings of the contract whose feature has not been built yet: setting one is not an error, but it is said that it

@@ -76,6 +76,16 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
     self.limits = limits
   }
 
+  /// How far the stream has come, for operators.
+  var progress: ESPV1.IngestProgress {
+    var progress = ESPV1.IngestProgress()
+    progress.producerID = producerID
+    progress.ackedSequence = lastSequence
+    progress.pendingBatches = UInt32(clamping: pending.count)
+    progress.pendingReadings = UInt32(clamping: pendingReadings)
+    return progress
+  }
+
   // MARK: RPCMessageReceiver
 
   func received(_ message: Span<UInt8>) {

@@ -11,7 +11,9 @@ package struct TelemetryService: TelemetryServiceProtocol {
   let reader: ReadingReader
   let decoder: IngestDecoder
   let lanes: IngestLanes
-  let streamLimits: IngestStreamLimits
+  package let streamLimits: IngestStreamLimits
+  /// Readings that a batch may have.
+  package var maximumBatchReadings: Int { decoder.maximumBatchReadings }
 
   package init(pipeline: IngestPipeline, reader: ReadingReader, rules: ReadingRules, group: any EventLoopGroup,
                streamLimits: IngestStreamLimits = IngestStreamLimits()) {
