@@ -141,7 +141,7 @@ let package = Package(
     tests("HTTP1Tests", ["HTTP1", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("HTTP2Tests", ["HTTP2", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
     tests("TLSTests", ["TLS", "COpenSSL", "HTTPCore", "HTTPServer", logging, nioCore, nioPosix]),
-    tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded]),
+    tests("RPCTests", ["RPC", "HTTPCore", "Status", "TestSupport", nioCore, nioEmbedded, nioPosix]),
     tests("JournalTests", ["Journal", "Status", logging]),
     // The program that a test kills.
     .executableTarget(

@@ -14,13 +14,22 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &esp__v1__gap__descriptor,
   &esp__v1__get_device_statistics_request__descriptor,
   &esp__v1__get_device_statistics_response__descriptor,
+  &esp__v1__get_server_info_request__descriptor,
+  &esp__v1__get_server_info_response__descriptor,
   &esp__v1__heartbeat__descriptor,
+  &esp__v1__ingest_progress__descriptor,
   &esp__v1__ingest_reading_request__descriptor,
   &esp__v1__ingest_reading_response__descriptor,
   &esp__v1__ingest_request__descriptor,
   &esp__v1__ingest_response__descriptor,
   &esp__v1__ingest_stream_request__descriptor,
   &esp__v1__ingest_stream_response__descriptor,
+  &esp__v1__keepalive_policy__descriptor,
+  &esp__v1__kill_stream_request__descriptor,
+  &esp__v1__kill_stream_response__descriptor,
+  &esp__v1__list_streams_request__descriptor,
+  &esp__v1__list_streams_response__descriptor,
+  &esp__v1__listener__descriptor,
   &esp__v1__open_stream__descriptor,
   &esp__v1__query_aggregates_request__descriptor,
   &esp__v1__query_aggregates_response__descriptor,
@@ -28,9 +37,12 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &esp__v1__query_readings_response__descriptor,
   &esp__v1__reading__descriptor,
   &esp__v1__reading_block__descriptor,
+  &esp__v1__server_limits__descriptor,
   &esp__v1__signal_aggregate__descriptor,
   &esp__v1__stored_reading__descriptor,
+  &esp__v1__stream_info__descriptor,
   &esp__v1__stream_opened__descriptor,
+  &esp__v1__stream_windows__descriptor,
   &esp__v1__subscribe_request__descriptor,
   &esp__v1__subscribe_response__descriptor,
   &esp__v1__verdict__descriptor,
@@ -91,6 +103,6 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &grpc__reflection__v1alpha__server_reflection_response__descriptor,
   &grpc__reflection__v1alpha__service_response__descriptor,
 };
-static message_type_table table = {types, 86, NULL};
+static message_type_table table = {types, 98, NULL};
 
 __attribute__((constructor)) static void add_types(void) { message_types_add(&table); }

@@ -26,19 +26,15 @@ struct Server {
   private let reader: ReadingReader
   private let group: MultiThreadedEventLoopGroup
   private let health: HealthStatuses
+  private let registry: CallRegistry
   /// nil without TLS.
   private let credentials: TLSCredentials?
   private let listener: HTTPServer
 
   /// Where clients reach it, for people and for scripts that look for `listening on <address>`.
   var addresses: String {
-    let wanted = [settings.listen, settings.tls?.listen].compactMap(\.self)
-    let all = zip(wanted, listener.addresses).map { address, inUse in
-      var address = address
-      address.port = inUse.port ?? 0
-      return "\(address)"
-    }
-    return all.count == 1 ? all[0] : "\(all[0]) and TLS on \(all[1])"
+    let all = Self.addresses(settings, listener)
+    return all.count == 1 ? "\(all[0])" : "\(all[0]) and TLS on \(all[1])"
   }
 
   /// Starts everything in order; what has been started is stopped again when a later part fails.
@@ -48,7 +44,7 @@ struct Server {
       try TLSCredentials(tls.files, protocols: TLSSettings.protocols, logger: logger)
     }
     if let tls = settings.tls, tls.files.clientAuthorities == nil, !tls.listen.isLoopback {
-      logger.warning("whoever can reach this address may send and read: tls_client_ca would ask for a certificate",
+      logger.warning("who can reach this address may send, read and end streams: tls_client_ca asks for certificates",
                      metadata: ["address": "\(tls.listen)"])
     }
     let database = try await Database.start(settings, logger: logger)
@@ -73,17 +69,21 @@ struct Server {
     let pipeline = try await Self.startPipeline(settings, rules, location, budget, logger)
     let reader = ReadingReader(location, logger: logger)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.eventLoops)
-    let health = HealthStatuses(services: DescriptorSet.embedded.serviceNames)
+    let names = DescriptorSet.embedded.serviceNames
+    let health = HealthStatuses(
+      services: settings.reflection ? names : names.filter { !$0.hasPrefix("grpc.reflection.") })
     let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group)
+    let (registry, facts) = (CallRegistry(), ServerFacts())
     let router = RPCRouter(
-      telemetry.methods + HealthService(statuses: health).methods + ReflectionService().bothVersions)
+      telemetry.methods + AdminService(registry: registry, facts: facts).methods
+        + HealthService(statuses: health).methods + (settings.reflection ? ReflectionService().bothVersions : []))
     do {
       let listeners = Self.listeners(settings, credentials, logger)
       listener = try await HTTPServer(listeners: listeners, group: group, limits: settings.limits.server,
                                       budget: budget, logger: logger) { loop in
         let calls = RPCHandler(eventLoop: loop, router: router,
                                statusFields: StatusFields(encodeDetails: StatusDetails.encode),
-                               limits: settings.limits.rpc, budget: budget)
+                               limits: settings.limits.rpc, budget: budget, registry: registry)
         return settings.corsOrigins.isEmpty ? calls
           : CORSHandler(CORSPolicy(origins: settings.corsOrigins), before: calls)
       }
@@ -92,10 +92,14 @@ struct Server {
       try await group.shutdownGracefully()
       throw error
     }
+    let info = ESPV1.GetServerInfoResponse(
+      settings, addresses: Self.addresses(settings, listener), service: telemetry)
+    facts.publish(info) { [listener] in await listener.openConnections() }
     self.pipeline = pipeline
     self.reader = reader
     self.group = group
     self.health = health
+    self.registry = registry
     health.setAll(.serving)
   }
 
@@ -115,6 +119,15 @@ struct Server {
                                     budget: budget, logger: logger)
       try pipeline.start { ReadingWriter(location, logger: logger) }
       return pipeline
+    }
+  }
+
+  /// As they are in use: with the chosen port where 0 was asked for. The one with TLS comes last.
+  private static func addresses(_ settings: Settings, _ listener: HTTPServer) -> [ListenAddress] {
+    zip([settings.listen, settings.tls?.listen].compactMap(\.self), listener.addresses).map { address, inUse in
+      var address = address
+      address.port = inUse.port ?? 0
+      return address
     }
   }
 
@@ -142,6 +155,7 @@ struct Server {
     await listener.drain(deadline: settings.drainTimeout)
     do {
       try await Database.onOwnThread { [pipeline] in pipeline.stop(deadline: Self.pipelineDeadline) }
+      registry.close()
       try await group.shutdownGracefully()
     } catch {
       logger.error("shutdown was not clean", metadata: ["error": "\(error)"])

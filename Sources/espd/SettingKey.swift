@@ -29,6 +29,9 @@ struct SettingKey: Sendable {
   static let corsOrigins = SettingKey(
     name: "cors_origins", defaultValue: nil,
     meaning: "origins whose pages may call from a browser, exact, with commas: https://host:port; unset = none")
+  static let reflection = SettingKey(
+    name: "reflection", defaultValue: "true",
+    meaning: "true or false: whether clients may ask for the protos by grpc.reflection")
   static let dataDir = SettingKey(
     name: "data_dir", defaultValue: "./data",
     meaning: "folder of the journal, the embedded database and generated secrets")
@@ -76,9 +79,10 @@ struct SettingKey: Sendable {
     meaning: "MiB of a file of the journal, which is made before it is needed; unset = 64")
 
   static let all = [
-    listen, tlsListen, tlsCert, tlsKey, tlsClientCA, corsOrigins, dataDir, databaseURL, logLevel, logFormat,
-    maxReadingAgeDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB, maxConnections, maxStreams, maxMessageMiB,
-    idleTimeoutSeconds, handshakeTimeoutSeconds, journalMaxMiB, journalMaxDiskPercent, journalSegmentMiB,
+    listen, tlsListen, tlsCert, tlsKey, tlsClientCA, corsOrigins, reflection, dataDir, databaseURL, logLevel,
+    logFormat, maxReadingAgeDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB, maxConnections, maxStreams,
+    maxMessageMiB, idleTimeoutSeconds, handshakeTimeoutSeconds, journalMaxMiB, journalMaxDiskPercent,
+    journalSegmentMiB,
   ]
 
   /// Settings of the contract whose feature has not been built yet: setting one is not an error, but it is said that it

@@ -17,6 +17,7 @@ final class TelemetryFixture: Sendable {
   let store: MemoryStore
   let pipeline: IngestPipeline
   let loop: any EventLoop
+  let facts = ServerFacts()
   private let group: MultiThreadedEventLoopGroup
 
   /// On a busy machine a test may take longer than the pause after which a heartbeat comes.
@@ -44,8 +45,10 @@ final class TelemetryFixture: Sendable {
     let reader = ReadingReader(try PostgresLocation("host=/nowhere dbname=none"), logger: logger)
     let service = TelemetryService(pipeline: pipeline, reader: reader, rules: ReadingRules(), group: group,
                                    streamLimits: streamLimits)
-    let handler = RPCHandler(eventLoop: loop, router: RPCRouter(service.methods),
-                             statusFields: StatusFields(encodeDetails: StatusDetails.encode))
+    let registry = CallRegistry()
+    let methods = service.methods + AdminService(registry: registry, facts: facts).methods
+    let handler = RPCHandler(eventLoop: loop, router: RPCRouter(methods),
+                             statusFields: StatusFields(encodeDetails: StatusDetails.encode), registry: registry)
     self.handler = NIOLoopBoundBox.makeBoxSendingValue(handler, eventLoop: loop)
   }
 
@@ -56,9 +59,9 @@ final class TelemetryFixture: Sendable {
     try await group.shutdownGracefully()
   }
 
-  func open(_ path: String) async throws -> TestCall {
+  func open(_ path: String, of service: String = "TelemetryService") async throws -> TestCall {
     let box = try await loop.submit { [self] in
-      let exchange = MemoryExchange(path: "/esp.v1.TelemetryService/\(path)")
+      let exchange = MemoryExchange(path: "/esp.v1.\(service)/\(path)")
       exchange.delegate = handler.value.accept(exchange)
       return NIOLoopBoundBox(exchange, eventLoop: self.loop)
     }.get()

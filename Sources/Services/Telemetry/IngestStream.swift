@@ -85,6 +85,16 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
     self.latencies = latencies
   }
 
+  /// How far the stream has come, for operators.
+  var progress: ESPV1.IngestProgress {
+    var progress = ESPV1.IngestProgress()
+    progress.producerID = producerID
+    progress.ackedSequence = lastSequence
+    progress.pendingBatches = UInt32(clamping: pending.count)
+    progress.pendingReadings = UInt32(clamping: pendingReadings)
+    return progress
+  }
+
   // MARK: RPCMessageReceiver
 
   func received(_ message: Span<UInt8>) {

@@ -11,8 +11,10 @@ package struct TelemetryService: TelemetryServiceProtocol {
   let reader: ReadingReader
   let decoder: IngestDecoder
   let lanes: IngestLanes
-  let latencies: AckLatencies
-  let streamLimits: IngestStreamLimits
+  package let latencies: AckLatencies
+  package let streamLimits: IngestStreamLimits
+  /// Readings that a batch may have.
+  package var maximumBatchReadings: Int { decoder.maximumBatchReadings }
 
   package init(pipeline: IngestPipeline, reader: ReadingReader, rules: ReadingRules, group: any EventLoopGroup,
                streamLimits: IngestStreamLimits = IngestStreamLimits(), latencies: AckLatencies = AckLatencies()) {
