@@ -72,10 +72,12 @@ struct Server {
     let reader = ReadingReader(location, logger: logger)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.eventLoops)
     let health = HealthStatuses(services: DescriptorSet.embedded.serviceNames)
-    let telemetry = TelemetryService(pipeline: pipeline, reader: reader,
-                                     rules: ReadingRules(maximumAge: settings.maximumReadingAge), group: group)
+    let rules = ReadingRules(maximumAge: settings.maximumReadingAge)
+    let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group)
+    let deadLetters = DeadLetterService(store: DeadLetterStore(location, logger: logger), rules: rules)
     let router = RPCRouter(
-      telemetry.methods + HealthService(statuses: health).methods + ReflectionService().bothVersions)
+      telemetry.methods + deadLetters.methods + HealthService(statuses: health).methods
+        + ReflectionService().bothVersions)
     do {
       let listeners = Self.listeners(settings, credentials, logger)
       listener = try await HTTPServer(listeners: listeners, group: group, limits: settings.limits.server,
