@@ -17,6 +17,8 @@ package protocol HTTPExchange: AnyObject {
   var peer: String { get }
   /// What TLS knows of the peer; nil on a connection without it.
   var tlsPeer: TLSPeer? { get }
+  /// What flow control lets through now; nil in versions of HTTP that have none, and when the exchange is closed.
+  var windows: HTTPWindows? { get }
   /// Whether `finish` brings its trailers to every client. HTTP/1.1 does not.
   var carriesTrailers: Bool { get }
 
@@ -41,6 +43,8 @@ package protocol HTTPExchange: AnyObject {
 extension HTTPExchange {
   /// Transports without TLS.
   package var tlsPeer: TLSPeer? { nil }
+  /// Transports without flow control of their own.
+  package var windows: HTTPWindows? { nil }
 
   package func respond(_ head: PreparedFields) { respond(status: head.status, fields: head.fields, isEnd: false) }
   package func finish(_ trailers: PreparedFields) { finish(trailers: trailers.fields) }
@@ -68,6 +72,19 @@ package enum HTTPRefusal: Sendable, Equatable {
   case tooManyConnections(limit: Int)
   /// The client asks on and does not read its answers.
   case unreadAnswers(byteCount: Int, limit: Int)
+}
+
+/// Flow control of an exchange: the smaller of its own window and its connection's, bytes.
+package struct HTTPWindows: Sendable, Equatable {
+  /// What the peer may still send.
+  package var receivable: Int
+  /// What we may still send.
+  package var sendable: Int
+
+  package init(receivable: Int, sendable: Int) {
+    self.receivable = receivable
+    self.sendable = sendable
+  }
 }
 
 /// Why an exchange is cut; each HTTP version has its own code for it.

@@ -97,12 +97,13 @@ class Espd:
         self.log = self.folder / "espd.log"
         self.arguments = arguments
         self.settings = settings
+        self.host = "127.0.0.1"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def target(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def tls_target(self) -> str | None:

@@ -50,6 +50,54 @@ extension TelemetryServiceProtocol {
   }
 }
 
+/// Looks into the running server and ends streams.
+package protocol AdminServiceProtocol: Sendable {
+  /// Says what the server runs with: addresses, limits and manners that a client must keep to, and what is open now.
+  func getServerInfo(
+    _ request: ESPV1.GetServerInfoRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.GetServerInfoResponse
+  /// Lists the open streaming calls of all clients, oldest first, in pages.
+  func listStreams(
+    _ request: ESPV1.ListStreamsRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.ListStreamsResponse
+  /// Ends one streaming call: its client gets ABORTED with the reason. What it had acknowledged stays.
+  func killStream(
+    _ request: ESPV1.KillStreamRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.KillStreamResponse
+}
+
+extension AdminServiceProtocol {
+  /// The methods of esp.v1.AdminService.
+  package var methods: [RPCMethod] {
+    [
+      .unary("/esp.v1.AdminService/GetServerInfo") {
+        (
+          request: ESPV1.GetServerInfoRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.GetServerInfoResponse in
+        try await getServerInfo(request, context: context)
+      },
+      .unary("/esp.v1.AdminService/ListStreams") {
+        (
+          request: ESPV1.ListStreamsRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.ListStreamsResponse in
+        try await listStreams(request, context: context)
+      },
+      .unary("/esp.v1.AdminService/KillStream") {
+        (
+          request: ESPV1.KillStreamRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.KillStreamResponse in
+        try await killStream(request, context: context)
+      },
+    ]
+  }
+}
+
 /// Keeps what ingest quarantined until somebody decides about it.
 package protocol DeadLetterServiceProtocol: Sendable {
   /// Returns dead letters, newest first, in pages.

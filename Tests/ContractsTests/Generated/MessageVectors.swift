@@ -987,6 +987,288 @@ extension MessageVector {
       },
       hexadecimal: "08e58080808080808040"),
     MessageVector(
+      ESPV1.GetServerInfoRequest(),
+      hexadecimal: ""),
+    MessageVector(
+      ESPV1.GetServerInfoResponse.with {
+        $0.version = "version 1 µ\u{0}!"
+        $0.startTime = GoogleProtobuf.Timestamp.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.uptime = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.processID = 1073742225
+        $0.listeners = [ESPV1.Listener.with {
+            $0.address = "address 1 µ\u{0}!"
+            $0.tls = true
+            $0.clientCertificateRequired = true
+          }, ESPV1.Listener.with {
+            $0.address = "address 2 µ\u{0}!"
+            $0.tls = true
+            $0.clientCertificateRequired = true
+          }]
+        $0.limits = ESPV1.ServerLimits.with {
+            $0.maxMessageBytes = 1073741925
+            $0.maxBatchReadings = 1073742025
+            $0.maxPendingBatches = 1073742125
+            $0.maxHeaderListBytes = 1073742225
+            $0.maxConcurrentCalls = 1073742325
+            $0.maxConnections = 1073742425
+            $0.streamWindowBytes = 1073742525
+            $0.connectionWindowBytes = 1073742625
+            $0.maxReadingAge = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.memoryBudgetBytes = 4611686018427388905
+          }
+        $0.keepalive = ESPV1.KeepalivePolicy.with {
+            $0.minPingInterval = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.maxPingStrikes = 1073742025
+            $0.pingAfter = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.pingTimeout = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.idleTimeout = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.maxConnectionAge = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.drainGrace = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.heartbeatInterval = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+          }
+        $0.ackLevels = [.durable, .accepted]
+        $0.storage = .embeddedPostgresql
+        $0.openConnections = 1073742825
+        $0.openStreams = 1073742925
+      },
+      hexadecimal: "0a0e76657273696f6e203120c2b500211216089bffffffffffffffbf0110b7fefffffbffffffff011a16089bffffffffffff" +
+        "ffbf0110b7fefffffbffffffff012091838080042a140a0e61646472657373203120c2b50021100118012a140a0e61646472" +
+        "657373203220c2b5002110011801325208e58080800410c98180800418ad8280800420918380800428f58380800430d98480" +
+        "800438bd8580800440a1868080044a16089bffffffffffffffbf0110b7fefffffbffffffff0150e987808080808080403aae" +
+        "010a16089bffffffffffffffbf0110b7fefffffbffffffff0110c9818080041a16089bffffffffffffffbf0110b7fefffffb" +
+        "ffffffff012216089bffffffffffffffbf0110b7fefffffbffffffff012a16089bffffffffffffffbf0110b7fefffffbffff" +
+        "ffff013216089bffffffffffffffbf0110b7fefffffbffffffff013a16089bffffffffffffffbf0110b7fefffffbffffffff" +
+        "014216089bffffffffffffffbf0110b7fefffffbffffffff0142020201480150e98780800458cd88808004"),
+    MessageVector(
+      ESPV1.Listener.with {
+        $0.address = "address 1 µ\u{0}!"
+        $0.tls = true
+        $0.clientCertificateRequired = true
+      },
+      hexadecimal: "0a0e61646472657373203120c2b5002110011801"),
+    MessageVector(
+      ESPV1.ServerLimits.with {
+        $0.maxMessageBytes = 1073741925
+        $0.maxBatchReadings = 1073742025
+        $0.maxPendingBatches = 1073742125
+        $0.maxHeaderListBytes = 1073742225
+        $0.maxConcurrentCalls = 1073742325
+        $0.maxConnections = 1073742425
+        $0.streamWindowBytes = 1073742525
+        $0.connectionWindowBytes = 1073742625
+        $0.maxReadingAge = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.memoryBudgetBytes = 4611686018427388905
+      },
+      hexadecimal: "08e58080800410c98180800418ad8280800420918380800428f58380800430d98480800438bd8580800440a1868080044a16" +
+        "089bffffffffffffffbf0110b7fefffffbffffffff0150e98780808080808040"),
+    MessageVector(
+      ESPV1.KeepalivePolicy.with {
+        $0.minPingInterval = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.maxPingStrikes = 1073742025
+        $0.pingAfter = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.pingTimeout = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.idleTimeout = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.maxConnectionAge = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.drainGrace = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.heartbeatInterval = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+      },
+      hexadecimal: "0a16089bffffffffffffffbf0110b7fefffffbffffffff0110c9818080041a16089bffffffffffffffbf0110b7fefffffbff" +
+        "ffffff012216089bffffffffffffffbf0110b7fefffffbffffffff012a16089bffffffffffffffbf0110b7fefffffbffffff" +
+        "ff013216089bffffffffffffffbf0110b7fefffffbffffffff013a16089bffffffffffffffbf0110b7fefffffbffffffff01" +
+        "4216089bffffffffffffffbf0110b7fefffffbffffffff01"),
+    MessageVector(
+      ESPV1.ListStreamsRequest.with {
+        $0.pageSize = 1073741925
+        $0.pageToken = "page_token 1 µ\u{0}!"
+      },
+      hexadecimal: "08e5808080041211706167655f746f6b656e203120c2b50021"),
+    MessageVector(
+      ESPV1.ListStreamsResponse.with {
+        $0.streams = [ESPV1.StreamInfo.with {
+            $0.streamID = 4611686018427388005
+            $0.method = "method 1 µ\u{0}!"
+            $0.peer = "peer 1 µ\u{0}!"
+            $0.principal = "principal 1 µ\u{0}!"
+            $0.age = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.timeLeft = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.receivedMessages = 4611686018427388605
+            $0.receivedBytes = 4611686018427388705
+            $0.sentMessages = 4611686018427388805
+            $0.sentBytes = 4611686018427388905
+            $0.waitingBytes = 4611686018427389005
+            $0.windows = ESPV1.StreamWindows.with {
+                $0.clientMaySendBytes = 1073741925
+                $0.serverMaySendBytes = 1073742025
+              }
+            $0.paused = true
+            $0.ingest = ESPV1.IngestProgress.with {
+                $0.producerID = "producer_id 1 µ\u{0}!"
+                $0.ackedSequence = 4611686018427388105
+                $0.pendingBatches = 1073742125
+                $0.pendingReadings = 1073742225
+              }
+          }, ESPV1.StreamInfo.with {
+            $0.streamID = 4611686018427388006
+            $0.method = "method 2 µ\u{0}!"
+            $0.peer = "peer 2 µ\u{0}!"
+            $0.principal = "principal 2 µ\u{0}!"
+            $0.age = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.timeLeft = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.receivedMessages = 4611686018427388606
+            $0.receivedBytes = 4611686018427388706
+            $0.sentMessages = 4611686018427388806
+            $0.sentBytes = 4611686018427388906
+            $0.waitingBytes = 4611686018427389006
+            $0.windows = ESPV1.StreamWindows.with {
+                $0.clientMaySendBytes = 1073741926
+                $0.serverMaySendBytes = 1073742026
+              }
+            $0.paused = true
+            $0.ingest = ESPV1.IngestProgress.with {
+                $0.producerID = "producer_id 2 µ\u{0}!"
+                $0.ackedSequence = 4611686018427388106
+                $0.pendingBatches = 1073742126
+                $0.pendingReadings = 1073742226
+              }
+          }]
+        $0.nextPageToken = "next_page_token 1 µ\u{0}!"
+      },
+      hexadecimal: "0ad60108e58080808080808040120d6d6574686f64203120c2b500211a0b70656572203120c2b5002122107072696e636970" +
+        "616c203120c2b500212a16089bffffffffffffffbf0110b7fefffffbffffffff013216089bffffffffffffffbf0110b7feff" +
+        "fffbffffffff0138bd858080808080804040a186808080808080404885878080808080804050e9878080808080804058cd88" +
+        "80808080808040620c08e58080800410c9818080046801722a0a1270726f64756365725f6964203120c2b5002110c9818080" +
+        "808080804018ad828080042091838080040ad60108e68080808080808040120d6d6574686f64203220c2b500211a0b706565" +
+        "72203220c2b5002122107072696e636970616c203220c2b500212a16089affffffffffffffbf0110b6fefffffbffffffff01" +
+        "3216089affffffffffffffbf0110b6fefffffbffffffff0138be858080808080804040a28680808080808040488687808080" +
+        "8080804050ea878080808080804058ce8880808080808040620c08e68080800410ca818080046801722a0a1270726f647563" +
+        "65725f6964203220c2b5002110ca818080808080804018ae8280800420928380800412166e6578745f706167655f746f6b65" +
+        "6e203120c2b50021"),
+    MessageVector(
+      ESPV1.StreamInfo.with {
+        $0.streamID = 4611686018427388005
+        $0.method = "method 1 µ\u{0}!"
+        $0.peer = "peer 1 µ\u{0}!"
+        $0.principal = "principal 1 µ\u{0}!"
+        $0.age = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.timeLeft = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.receivedMessages = 4611686018427388605
+        $0.receivedBytes = 4611686018427388705
+        $0.sentMessages = 4611686018427388805
+        $0.sentBytes = 4611686018427388905
+        $0.waitingBytes = 4611686018427389005
+        $0.windows = ESPV1.StreamWindows.with {
+            $0.clientMaySendBytes = 1073741925
+            $0.serverMaySendBytes = 1073742025
+          }
+        $0.paused = true
+        $0.ingest = ESPV1.IngestProgress.with {
+            $0.producerID = "producer_id 1 µ\u{0}!"
+            $0.ackedSequence = 4611686018427388105
+            $0.pendingBatches = 1073742125
+            $0.pendingReadings = 1073742225
+          }
+      },
+      hexadecimal: "08e58080808080808040120d6d6574686f64203120c2b500211a0b70656572203120c2b5002122107072696e636970616c20" +
+        "3120c2b500212a16089bffffffffffffffbf0110b7fefffffbffffffff013216089bffffffffffffffbf0110b7fefffffbff" +
+        "ffffff0138bd858080808080804040a186808080808080404885878080808080804050e9878080808080804058cd88808080" +
+        "80808040620c08e58080800410c9818080046801722a0a1270726f64756365725f6964203120c2b5002110c9818080808080" +
+        "804018ad82808004209183808004"),
+    MessageVector(
+      ESPV1.StreamWindows.with {
+        $0.clientMaySendBytes = 1073741925
+        $0.serverMaySendBytes = 1073742025
+      },
+      hexadecimal: "08e58080800410c981808004"),
+    MessageVector(
+      ESPV1.IngestProgress.with {
+        $0.producerID = "producer_id 1 µ\u{0}!"
+        $0.ackedSequence = 4611686018427388105
+        $0.pendingBatches = 1073742125
+        $0.pendingReadings = 1073742225
+      },
+      hexadecimal: "0a1270726f64756365725f6964203120c2b5002110c9818080808080804018ad82808004209183808004"),
+    MessageVector(
+      ESPV1.KillStreamRequest.with {
+        $0.streamID = 4611686018427388005
+        $0.reason = "reason 1 µ\u{0}!"
+      },
+      hexadecimal: "08e58080808080808040120d726561736f6e203120c2b50021"),
+    MessageVector(
+      ESPV1.KillStreamResponse(),
+      hexadecimal: ""),
+    MessageVector(
       ESPV1.DeadLetter.with {
         $0.id = -4611686018427388005
         $0.reason = "reason 1 µ\u{0}!"

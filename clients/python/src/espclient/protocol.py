@@ -9,6 +9,8 @@ from __future__ import annotations
 
 try:
     from espclient._generated.esp.v1 import (
+        admin_pb2,
+        admin_pb2_grpc,
         dead_letter_pb2,
         dead_letter_pb2_grpc,
         telemetry_pb2,
@@ -21,6 +23,8 @@ except ModuleNotFoundError as missing:
 
 __all__ = [
     "ACK_LEVELS",
+    "admin_pb2",
+    "admin_pb2_grpc",
     "dead_letter_pb2",
     "dead_letter_pb2_grpc",
     "telemetry_pb2",
