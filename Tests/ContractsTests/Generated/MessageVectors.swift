@@ -1060,6 +1060,67 @@ extension MessageVector {
         $0.storage = .embeddedPostgresql
         $0.openConnections = 1073742825
         $0.openStreams = 1073742925
+        $0.ingest = ESPV1.IngestCounters.with {
+            $0.received = 4611686018427388005
+            $0.stored = 4611686018427388105
+            $0.duplicate = 4611686018427388205
+            $0.quarantined = 4611686018427388305
+            $0.rejected = 4611686018427388405
+            $0.failed = 4611686018427388505
+            $0.inFlight = 4611686018427388605
+          }
+        $0.ackLatencies = [ESPV1.AckLatency.with {
+            $0.ackLevel = .durable
+            $0.count = 4611686018427388105
+            $0.p50 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.p99 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.p999 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.max = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+          }, ESPV1.AckLatency.with {
+            $0.ackLevel = .accepted
+            $0.count = 4611686018427388106
+            $0.p50 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.p99 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.p999 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.max = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+          }]
+        $0.journals = [ESPV1.JournalUse.with {
+            $0.name = "name 1 µ\u{0}!"
+            $0.condition = .full
+            $0.usedBytes = 4611686018427388205
+            $0.limitBytes = 4611686018427388305
+            $0.damages = 1073742325
+          }, ESPV1.JournalUse.with {
+            $0.name = "name 2 µ\u{0}!"
+            $0.condition = .ok
+            $0.usedBytes = 4611686018427388206
+            $0.limitBytes = 4611686018427388306
+            $0.damages = 1073742326
+          }]
       },
       hexadecimal: "0a0e76657273696f6e203120c2b500211216089bffffffffffffffbf0110b7fefffffbffffffff011a16089bffffffffffff" +
         "ffbf0110b7fefffffbffffffff012091838080042a140a0e61646472657373203120c2b50021100118012a140a0e61646472" +
@@ -1068,7 +1129,60 @@ extension MessageVector {
         "010a16089bffffffffffffffbf0110b7fefffffbffffffff0110c9818080041a16089bffffffffffffffbf0110b7fefffffb" +
         "ffffffff012216089bffffffffffffffbf0110b7fefffffbffffffff012a16089bffffffffffffffbf0110b7fefffffbffff" +
         "ffff013216089bffffffffffffffbf0110b7fefffffbffffffff013a16089bffffffffffffffbf0110b7fefffffbffffffff" +
-        "014216089bffffffffffffffbf0110b7fefffffbffffffff0142020201480150e98780800458cd88808004"),
+        "014216089bffffffffffffffbf0110b7fefffffbffffffff0142020201480150e98780800458cd88808004624608e5808080" +
+        "808080804010c9818080808080804018ad82808080808080402091838080808080804028f5838080808080804030d9848080" +
+        "808080804038bd85808080808080406a6c080210c981808080808080401a16089bffffffffffffffbf0110b7fefffffbffff" +
+        "ffff012216089bffffffffffffffbf0110b7fefffffbffffffff012a16089bffffffffffffffbf0110b7fefffffbffffffff" +
+        "013216089bffffffffffffffbf0110b7fefffffbffffffff016a6c080110ca81808080808080401a16089affffffffffffff" +
+        "bf0110b6fefffffbffffffff012216089affffffffffffffbf0110b6fefffffbffffffff012a16089affffffffffffffbf01" +
+        "10b6fefffffbffffffff013216089affffffffffffffbf0110b6fefffffbffffffff0172290a0b6e616d65203120c2b50021" +
+        "100218ad82808080808080402091838080808080804028f58380800472290a0b6e616d65203220c2b50021100118ae828080" +
+        "80808080402092838080808080804028f683808004"),
+    MessageVector(
+      ESPV1.IngestCounters.with {
+        $0.received = 4611686018427388005
+        $0.stored = 4611686018427388105
+        $0.duplicate = 4611686018427388205
+        $0.quarantined = 4611686018427388305
+        $0.rejected = 4611686018427388405
+        $0.failed = 4611686018427388505
+        $0.inFlight = 4611686018427388605
+      },
+      hexadecimal: "08e5808080808080804010c9818080808080804018ad82808080808080402091838080808080804028f58380808080808040" +
+        "30d9848080808080804038bd8580808080808040"),
+    MessageVector(
+      ESPV1.AckLatency.with {
+        $0.ackLevel = .durable
+        $0.count = 4611686018427388105
+        $0.p50 = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.p99 = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.p999 = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.max = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+      },
+      hexadecimal: "080210c981808080808080401a16089bffffffffffffffbf0110b7fefffffbffffffff012216089bffffffffffffffbf0110" +
+        "b7fefffffbffffffff012a16089bffffffffffffffbf0110b7fefffffbffffffff013216089bffffffffffffffbf0110b7fe" +
+        "fffffbffffffff01"),
+    MessageVector(
+      ESPV1.JournalUse.with {
+        $0.name = "name 1 µ\u{0}!"
+        $0.condition = .full
+        $0.usedBytes = 4611686018427388205
+        $0.limitBytes = 4611686018427388305
+        $0.damages = 1073742325
+      },
+      hexadecimal: "0a0b6e616d65203120c2b50021100218ad82808080808080402091838080808080804028f583808004"),
     MessageVector(
       ESPV1.Listener.with {
         $0.address = "address 1 µ\u{0}!"
