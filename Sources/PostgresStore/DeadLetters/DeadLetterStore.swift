@@ -39,8 +39,8 @@ package final class DeadLetterStore: Sendable {
   }
 
   /// Judges dead letters again; those that are valid now are stored and removed, the others get an attempt more. Ids
-  /// are one transaction; what a filter chooses is done in several, oldest first, and what comes meanwhile is left alone.
-  /// After an error the transactions before it stay done, and the same call goes on with the rest.
+  /// are one transaction; what a filter chooses is done in several, oldest first, and what comes meanwhile is left
+  /// alone. After an error the transactions before it stay done, and the same call goes on with the rest.
   /// Throws NOT_FOUND, DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE.
   package func requeue(_ selection: DeadLetterSelection, dryRun: Bool, deadline: ContinuousClock.Instant? = nil,
                        judge: @escaping DeadLetterJudge) async throws(RPCStatus) -> RequeueCount {
