@@ -77,9 +77,10 @@ struct Server {
     let health = HealthStatuses(
       services: settings.reflection ? names : names.filter { !$0.hasPrefix("grpc.reflection.") })
     let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group)
+    let deadLetters = DeadLetterService(store: DeadLetterStore(location, logger: logger), rules: rules)
     let (registry, facts) = (CallRegistry(), ServerFacts())
     let router = RPCRouter(
-      telemetry.methods + AdminService(registry: registry, facts: facts).methods
+      telemetry.methods + deadLetters.methods + AdminService(registry: registry, facts: facts).methods
         + HealthService(statuses: health).methods + (settings.reflection ? ReflectionService().bothVersions : []))
     do {
       let listeners = Self.listeners(settings, credentials, logger)
