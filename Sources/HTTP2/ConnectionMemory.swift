@@ -7,6 +7,8 @@ package final class ConnectionMemory {
   let windows: ByteAccount
   /// Answers that clients have not read.
   let held: ByteAccount
+  /// What nghttp2 works with.
+  let blocks = HTTP2SessionBlocks()
 
   package init(_ budget: ByteBudget) {
     windows = ByteAccount(budget, .windows)

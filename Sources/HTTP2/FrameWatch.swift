@@ -21,8 +21,10 @@ package struct FrameWatch {
   private var begun: [UInt8] = []
   /// The last sixteen streams on which the peer has said its last word. A frame on an older one is ignored, as nghttp2
   /// does: only the error is lost.
-  private var ended = SIMD16<Int32>(repeating: -1)
+  private var ended = InlineArray<16, Int32>(repeating: -1)
   private var nextPlace = 0
+  /// The highest of all on which it has: above it, where new streams are, nothing is looked for.
+  private var highestEnded: Int32 = -1
   private var highest: Int32 = 0
   /// The ids that were passed over last, below the highest: they are closed (5.1.1).
   private var passedOver: Range<Int32> = 0..<0
@@ -63,13 +65,19 @@ package struct FrameWatch {
       passedOver = highest + 1..<id
       highest = id
     } else if type != Self.reset {
-      if any(ended .== SIMD16(repeating: id)) { return .streamClosed }
+      if id <= highestEnded, hasEnded(id) { return .streamClosed }
       if type == Self.headers, passedOver.contains(id) { return .protocolError }
     }
     if type == Self.reset || header[4] & Self.endStream != 0 {
       ended[nextPlace] = id
-      nextPlace = (nextPlace + 1) % SIMD16<Int32>.scalarCount
+      nextPlace = (nextPlace + 1) % ended.count
+      highestEnded = max(highestEnded, id)
     }
     return nil
+  }
+
+  private func hasEnded(_ id: Int32) -> Bool {
+    for index in ended.indices where ended[index] == id { return true }
+    return false
   }
 }

@@ -11,6 +11,10 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   /// Bytes gathered for one write: enough that a burst of small answers is one system call.
   private static let outputBatchBytes = 256 << 10
 
+  /// Received bytes that are fed before their streams are told: what they brought is taken while it is in the nearest
+  /// cache, and a stream's body stays so small that its storage is used again.
+  private static let inputPieceBytes = 32 << 10
+
   private let limits: HTTP2Limits
   private let handler: any HTTPHandler
   private let logger: Logger
@@ -19,8 +23,6 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   private var context: ChannelHandlerContext?
   private var tlsPeer: TLSPeer?
   private var output = ByteBuffer()
-  private var isReading = false
-  private var isFlushScheduled = false
   private var isDraining = false
   private var hasSentGoAway = false
   private var watch: ConnectionWatch
@@ -56,24 +58,28 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard let session else { return }
-    isReading = true
+    // With the end of the read cycle.
+    session.isFlushDue = true
     let buffer = unwrapInboundIn(data)
-    do throws(HTTP2SessionError) {
-      try session.receive(buffer.readableBytesUInt8Span)
-    } catch {
-      logger.debug("HTTP/2 connection ended", metadata: ["peer": "\(session.peer)", "reason": "\(error.reason)"])
+    var taken = 0
+    // Telling may close the connection.
+    while taken < buffer.readableBytes, self.session != nil {
+      let end = min(taken + Self.inputPieceBytes, buffer.readableBytes)
+      do throws(HTTP2SessionError) {
+        try session.receive(buffer.readableBytesUInt8Span.extracting(taken..<end))
+      } catch {
+        logger.debug("HTTP/2 connection ended", metadata: ["peer": "\(session.peer)", "reason": "\(error.reason)"])
+        tellNews()
+        context.close(promise: nil)
+        return
+      }
       tellNews()
-      context.close(promise: nil)
-      return
+      taken = end
     }
-    tellNews()
     takeNotes(of: session)
   }
 
-  func channelReadComplete(context: ChannelHandlerContext) {
-    isReading = false
-    flush()
-  }
+  func channelReadComplete(context: ChannelHandlerContext) { flush() }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
     if context.channel.isWritable { flush() }
@@ -222,15 +228,14 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
 
   /// Outside a read cycle several answers come in a row: they leave together at the end of the loop's turn.
   private func scheduleFlush() {
-    guard !isReading, !isFlushScheduled, let context else { return }
-    isFlushScheduled = true
+    guard let context else { return }
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
     context.eventLoop.execute { bound.value.flush() }
   }
 
   private func flush() {
-    isFlushScheduled = false
     guard let session, let context else { return }
+    defer { session.isFlushDue = false }
     // A peer that does not read fills the channel; the rest waits in the session, bounded by the peer's windows.
     while context.channel.isWritable {
       output.clear(minimumCapacity: 4096)

@@ -4,8 +4,9 @@
 // Here a head is checked once and known again (HTTP2HeadReader).
 internal import HTTPCore
 
-/// A complete field section of a request: its head, or its trailers.
-struct HTTP2Head {
+/// A complete field section of a request: its head, or its trailers. A class: requests with the same head share it for
+/// one reference count, where its parts took four.
+final class HTTP2Head {
   /// What delegates see.
   let request: HTTPRequestHead
   /// False: a stream error PROTOCOL_ERROR (RFC 9113 8.1.1).
@@ -13,9 +14,9 @@ struct HTTP2Head {
   /// Announced bytes of the body; DATA that does not add up to it is malformed.
   let contentLength: Int?
   /// More than the limit; `request` has only a part of it.
-  var isTooLarge = false
+  let isTooLarge: Bool
 
-  init(fields: HTTPFields, areTrailers: Bool) {
+  init(fields: HTTPFields, areTrailers: Bool, isTooLarge: Bool = false) {
     var rules = FieldRules(areTrailers: areTrailers)
     fields.forEach { rules.check(name: $0, value: $1) }
     contentLength = rules.contentLength
@@ -24,6 +25,7 @@ struct HTTP2Head {
     isWellFormed = rules.areKept && (areTrailers || request.namesOneAuthority)
     request.memo = HTTPHeadMemo()
     self.request = request
+    self.isTooLarge = isTooLarge
   }
 }
 

@@ -70,8 +70,7 @@ internal import HTTPCore
       if matched == before.count, let headBefore { return headBefore }
       takeOverMatched()
     }
-    var head = HTTP2Head(fields: fields, areTrailers: areTrailers)
-    head.isTooLarge = isTooLarge
+    let head = HTTP2Head(fields: fields, areTrailers: areTrailers, isTooLarge: isTooLarge)
     fields = HTTPFields()
     if !areTrailers, !isTooLarge, head.isWellFormed {
       Self.release(before)

@@ -20,8 +20,10 @@ struct HTTP2SessionError: Error {
   let peer: String
   /// nil without TLS.
   let tlsPeer: TLSPeer?
-  /// Called when something is to be sent outside `receive`.
+  /// Called when something is to be sent, once until `isFlushDue` is false again.
   var onOutput: () -> Void = {}
+  /// The connection is going to send what there is.
+  var isFlushDue = false
   /// Streams with news, in the order in which it came; the connection takes and clears it.
   var touched: [HTTP2Stream] = []
   private(set) var live: [HTTP2Stream] = []
@@ -68,7 +70,8 @@ struct HTTP2SessionError: Error {
     self.tlsPeer = tlsPeer
     var session: OpaquePointer?
     // Fails only when out of memory.
-    let code = unsafe nghttp2_session_server_new2(&session, HTTP2Callbacks.shared, nil, HTTP2Callbacks.options)
+    let code = unsafe nghttp2_session_server_new3(&session, HTTP2Callbacks.shared, nil, HTTP2Callbacks.options,
+                                                  memory.blocks.forNghttp2)
     guard code == 0, let session = unsafe session else { preconditionFailure("nghttp2 session: out of memory") }
     unsafe raw = session
     unsafe nghttp2_session_set_user_data(raw, Unmanaged.passUnretained(self).toOpaque())
@@ -116,6 +119,12 @@ struct HTTP2SessionError: Error {
     }
   }
 
+  func askForFlush() {
+    guard !isFlushDue else { return }
+    isFlushDue = true
+    onOutput()
+  }
+
   // MARK: Memory
 
   func received(_ byteCount: Int) {
@@ -140,19 +149,18 @@ struct HTTP2SessionError: Error {
     else { return }
     windowBytes = wanted
     _ = unsafe nghttp2_session_set_local_window_size(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, wanted)
-    onOutput()
+    askForFlush()
   }
 
   // MARK: Streams
 
-  func makeStream(id: Int32) -> HTTP2Stream {
+  func makeStream(id: Int32) {
     let stream = spare.popLast() ?? HTTP2Stream(session: self)
     stream.open(id: id)
     stream.liveIndex = live.count
     live.append(stream)
     // INVALID_ARGUMENT only for an unknown stream; this one has just been opened.
     _ = unsafe nghttp2_session_set_stream_user_data(raw, id, Unmanaged.passUnretained(stream).toOpaque())
-    return stream
   }
 
   /// Notes news of a stream, once in `touched` however much there is.
@@ -221,7 +229,7 @@ struct HTTP2SessionError: Error {
     let code = unsafe isEnd ? nghttp2_submit_response(raw, stream.id, fields, count, nil)
       : withUnsafePointer(to: &provider) { unsafe nghttp2_submit_response(raw, stream.id, fields, count, $0) }
     precondition(code == 0 || code == NGHTTP2_ERR_NOMEM.rawValue, "nghttp2 refuses a response: \(Self.text(code))")
-    onOutput()
+    askForFlush()
   }
 
   /// Only from `readOutbound`, when the last body byte is on its way.
@@ -251,7 +259,7 @@ struct HTTP2SessionError: Error {
 
   private func submitReset(_ stream: HTTP2Stream, _ code: nghttp2_error_code) {
     _ = unsafe nghttp2_submit_rst_stream(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)
-    onOutput()
+    askForFlush()
   }
 
   func resumeData(_ stream: HTTP2Stream) {
@@ -261,11 +269,12 @@ struct HTTP2SessionError: Error {
 
   func credit(_ stream: HTTP2Stream, byteCount: Int) {
     uncreditedBytes -= byteCount
+    // Nothing more can come on a stream that has ended: its own window may stay as it is.
     // INVALID_ARGUMENT: the stream has closed; the connection's window is still owed.
-    if unsafe nghttp2_session_consume(raw, stream.id, byteCount) != 0 {
+    if unsafe stream.hasReceivedEnd || nghttp2_session_consume(raw, stream.id, byteCount) != 0 {
       _ = unsafe nghttp2_session_consume_connection(raw, byteCount)
     }
-    onOutput()
+    askForFlush()
   }
 
   /// First step of a drain (RFC 9113 6.8): GOAWAY with the highest id, then a PING whose answer proves that the client
@@ -273,7 +282,7 @@ struct HTTP2SessionError: Error {
   func submitShutdownNotice() {
     awaitsDrainPing = true
     _ = unsafe nghttp2_submit_shutdown_notice(raw)
-    onOutput()
+    askForFlush()
   }
 
   func sentGoAway() {
@@ -285,7 +294,7 @@ struct HTTP2SessionError: Error {
   /// Asks whether the peer is there; whatever it sends is an answer.
   func submitKeepalivePing() {
     submitPing(Self.keepalivePingByte)
-    onOutput()
+    askForFlush()
   }
 
   private func submitPing(_ byte: UInt8) {
@@ -304,7 +313,7 @@ struct HTTP2SessionError: Error {
   func submitGoAway() {
     let last = unsafe nghttp2_session_get_last_proc_stream_id(raw)
     _ = unsafe nghttp2_submit_goaway(raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, NGHTTP2_NO_ERROR.rawValue, nil, 0)
-    onOutput()
+    askForFlush()
   }
 
   private func submitSettings() {

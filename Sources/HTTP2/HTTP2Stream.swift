@@ -19,11 +19,12 @@ final class HTTP2Stream: HTTPExchange {
   /// Place in `HTTP2Session.live`.
   var liveIndex = 0
 
-  var head = HTTPRequestHead()
+  /// nil until its head is complete.
+  private var received: HTTP2Head?
+  var head: HTTPRequestHead { received?.request ?? HTTPRequestHead() }
+  var memo: HTTPHeadMemo? { received?.request.memo }
+  var isHeaderListTooLarge: Bool { received?.isTooLarge ?? false }
   var body = HTTPBody()
-  private(set) var isHeaderListTooLarge = false
-  /// As its head announced them; nil = not at all.
-  private var contentLength: Int?
   var receivedBodyBytes = 0
   /// It broke a rule of HTTP and is being reset: what still comes is dropped.
   var isMalformed = false
@@ -53,30 +54,26 @@ final class HTTP2Stream: HTTPExchange {
 
   func open(id: Int32) { self.id = id }
 
-  func take(_ head: HTTP2Head) {
-    self.head = head.request
-    isHeaderListTooLarge = head.isTooLarge
-    contentLength = head.contentLength
-  }
+  func take(_ head: HTTP2Head) { received = head }
 
   /// Whether the body is not longer than its announced length and, at the end, not shorter (RFC 9113 8.1.1).
   func bodyAddsUp(isEnd: Bool) -> Bool {
-    guard let contentLength else { return true }
+    guard let contentLength = received?.contentLength else { return true }
     return isEnd ? receivedBodyBytes == contentLength : receivedBodyBytes <= contentLength
   }
 
   /// Back to the state of a new stream, storage kept.
   func recycle() {
-    head = HTTPRequestHead()
+    received = nil
     body.removeAll()
-    isHeaderListTooLarge = false
-    contentLength = nil
     receivedBodyBytes = 0
     isMalformed = false
     news = []
     delegate = nil
     uncreditedBytes = 0
-    outbound.removeAll(keepingCapacity: outbound.capacity <= 65_536)
+    if !outbound.isEmpty || outbound.capacity > 65_536 {
+      outbound.removeAll(keepingCapacity: outbound.capacity <= 65_536)
+    }
     outboundStart = 0
     hasResponded = false
     isFinished = false
@@ -151,6 +148,18 @@ final class HTTP2Stream: HTTPExchange {
     wake()
   }
 
+  func respond(_ head: PreparedFields, trailers: PreparedFields, _ append: (inout [UInt8]) -> Void) {
+    guard !isClosed else { return }
+    precondition(!hasResponded, "a response has one head")
+    hasResponded = true
+    append(&outbound)
+    session.wrote(outbound.count)
+    isFinished = true
+    preparedTrailers = trailers
+    stopRunning()
+    session.submitResponse(self, head)
+  }
+
   func reset(_ reason: HTTPResetReason) {
     guard !isClosed else { return }
     session.submitReset(self, reason)
@@ -170,6 +179,6 @@ final class HTTP2Stream: HTTPExchange {
       isDeferred = false
       session.resumeData(self)
     }
-    session.onOutput()
+    session.askForFlush()
   }
 }

@@ -1,18 +1,18 @@
 // One event loop's share of the byte budget, taken in chunks so that counting costs an addition.
 
 /// Counts bytes of one half of a budget for one event loop. Used on that loop only.
-package final class ByteAccount {
+public final class ByteAccount {
   /// Bytes asked for at once. A loop keeps at most two chunks that it does not use.
   private static let chunkBytes = 64 << 10
 
-  package let budget: ByteBudget
+  public let budget: ByteBudget
   private let half: ByteBudget.Half
   /// Bytes in use.
-  package private(set) var usedBytes = 0
+  public private(set) var usedBytes = 0
   /// Bytes that the budget counts for this account: never less than are in use.
   private var reservedBytes = 0
 
-  package init(_ budget: ByteBudget, _ half: ByteBudget.Half) {
+  public init(_ budget: ByteBudget, _ half: ByteBudget.Half) {
     self.budget = budget
     self.half = half
   }
@@ -20,7 +20,7 @@ package final class ByteAccount {
   deinit { budget.release(reservedBytes, of: half) }
 
   /// Counts bytes that are there already.
-  package func take(_ byteCount: Int) {
+  public func take(_ byteCount: Int) {
     usedBytes += byteCount
     guard usedBytes > reservedBytes else { return }
     let missing = usedBytes - reservedBytes + Self.chunkBytes
@@ -29,7 +29,7 @@ package final class ByteAccount {
   }
 
   /// Counts bytes if the budget stays below `mark`.
-  package func reserve(_ byteCount: Int, upTo mark: Int) -> Bool {
+  public func reserve(_ byteCount: Int, upTo mark: Int) -> Bool {
     let missing = usedBytes + byteCount - reservedBytes
     if missing > 0 {
       let isRoom = [missing + Self.chunkBytes, missing].first { budget.reserve($0, of: half, upTo: mark) }
@@ -41,7 +41,7 @@ package final class ByteAccount {
   }
 
   /// Bytes are gone. What is over goes back to the budget, all of it when somebody waits.
-  package func release(_ byteCount: Int) {
+  public func release(_ byteCount: Int) {
     usedBytes -= byteCount
     precondition(usedBytes >= 0, "more bytes given back than were taken")
     let unused = reservedBytes - usedBytes

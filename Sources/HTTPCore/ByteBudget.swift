@@ -8,48 +8,48 @@ internal import Synchronization
 /// Why nothing can stop for ever: a message that needs more room than its windows gets all of it in one step, from
 /// `windows`, or none, so whatever has room can be finished. What is finished moves to `held`, which empties without
 /// needing `windows`. Above three quarters of a half streams wait; unary calls, which can be refused, may use it all.
-package final class ByteBudget: Sendable {
-  package enum Half: Sendable, CaseIterable {
+public final class ByteBudget: Sendable {
+  public enum Half: Sendable, CaseIterable {
     case windows, held
   }
 
   /// Bytes of the setting's default: some two seconds of the fastest ingest, and 25 whole messages of 4 MiB on their
   /// way at once.
-  package static let defaultBytes = 256 << 20
+  public static let defaultBytes = 256 << 20
   /// The least that lets the largest message pass beside full windows: an eighth is 8 MiB.
-  package static let minimumBytes = 64 << 20
+  public static let minimumBytes = 64 << 20
 
-  package let limitBytes: Int
+  public let limitBytes: Int
   private let windows = Atomic(0)
   private let held = Atomic(0)
   private let hasWaiters = Atomic(false)
   private let waiters = Mutex<[@Sendable () -> Void]>([])
 
-  package init(limitBytes: Int = ByteBudget.defaultBytes) {
+  public init(limitBytes: Int = ByteBudget.defaultBytes) {
     self.limitBytes = limitBytes
   }
 
   /// Bytes of one half.
-  package var halfBytes: Int { limitBytes / 2 }
+  public var halfBytes: Int { limitBytes / 2 }
   /// Beyond it streams wait: three quarters of a half.
-  package var streamMarkBytes: Int { halfBytes / 4 * 3 }
+  public var streamMarkBytes: Int { halfBytes / 4 * 3 }
   /// What windows that stand open may take, so that messages find room beside them: half of a half.
-  package var openWindowMarkBytes: Int { halfBytes / 2 }
+  public var openWindowMarkBytes: Int { halfBytes / 2 }
 
-  package func usedBytes(_ half: Half) -> Int { counter(half) { $0.load(ordering: .relaxed) } }
+  public func usedBytes(_ half: Half) -> Int { counter(half) { $0.load(ordering: .relaxed) } }
 
   /// Whether streams have to wait, of what has come.
-  package var mustStreamsWait: Bool { usedBytes(.held) >= streamMarkBytes }
+  public var mustStreamsWait: Bool { usedBytes(.held) >= streamMarkBytes }
   /// Whether calls have to be refused.
-  package var isExhausted: Bool { usedBytes(.held) >= halfBytes }
+  public var isExhausted: Bool { usedBytes(.held) >= halfBytes }
 
   /// Counts bytes that are there already, whatever the limit says.
-  package func take(_ byteCount: Int, of half: Half) {
+  public func take(_ byteCount: Int, of half: Half) {
     counter(half) { _ = $0.add(byteCount, ordering: .sequentiallyConsistent) }
   }
 
   /// Counts bytes if not more than `mark` are used then.
-  package func reserve(_ byteCount: Int, of half: Half, upTo mark: Int) -> Bool {
+  public func reserve(_ byteCount: Int, of half: Half, upTo mark: Int) -> Bool {
     counter(half) { used in
       var current = used.load(ordering: .relaxed)
       while current + byteCount <= mark {
@@ -63,7 +63,7 @@ package final class ByteBudget: Sendable {
   }
 
   /// Bytes are gone; wakes who waits once there is room below the mark of streams.
-  package func release(_ byteCount: Int, of half: Half) {
+  public func release(_ byteCount: Int, of half: Half) {
     let left = counter(half) { $0.subtract(byteCount, ordering: .sequentiallyConsistent).newValue }
     precondition(left >= 0, "more bytes given back than were taken")
     // Sequentially consistent, as is the order in `whenReleased`: whoever comes second sees the other.
@@ -71,12 +71,12 @@ package final class ByteBudget: Sendable {
   }
 
   /// Whether somebody waits: then what is not needed is given back at once.
-  package var isAwaited: Bool { hasWaiters.load(ordering: .relaxed) }
+  public var isAwaited: Bool { hasWaiters.load(ordering: .relaxed) }
 
   /// Calls `body` once, on any thread, after the next release that leaves room below the mark of streams.
   ///
   /// The caller looks again whether it must wait after this returns: a release may have come just before.
-  package func whenReleased(_ body: @escaping @Sendable () -> Void) {
+  public func whenReleased(_ body: @escaping @Sendable () -> Void) {
     waiters.withLock { waiters in
       waiters.append(body)
       hasWaiters.store(true, ordering: .sequentiallyConsistent)

@@ -1,7 +1,7 @@
 // Which pages of other origins may call this server from a browser (Fetch standard, "CORS protocol").
 
 /// The pages that may, by their origin.
-package struct CORSPolicy: Sendable {
+public struct CORSPolicy: Sendable {
   /// How long a browser may keep the answer to a preflight, seconds: the most that Chromium takes.
   private static let maximumAgeSeconds = 7200
   /// Methods of calls and of REST; a route says itself which it has.
@@ -12,7 +12,7 @@ package struct CORSPolicy: Sendable {
   private let origins: Set<String>
 
   /// - Parameter origins: exact, as a browser writes them: `https://host` or `https://host:port`.
-  package init(origins: [String]) { self.origins = Set(origins) }
+  public init(origins: [String]) { self.origins = Set(origins) }
 
   /// What is added to the answer; nil when a browser has no use for it.
   func fields(for head: HTTPRequestHead) -> HTTPFields? {
@@ -51,16 +51,16 @@ package struct CORSPolicy: Sendable {
 }
 
 /// Stands before the handlers of calls and of REST alike: whatever they answer, a listed page may read it.
-package final class CORSHandler: HTTPHandler {
+public final class CORSHandler: HTTPHandler {
   private let policy: CORSPolicy
   private let handler: any HTTPHandler
 
-  package init(_ policy: CORSPolicy, before handler: any HTTPHandler) {
+  public init(_ policy: CORSPolicy, before handler: any HTTPHandler) {
     self.policy = policy
     self.handler = handler
   }
 
-  package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
+  public func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
     let head = exchange.head
     if head.isMethod("OPTIONS"), head.fields.firstIndex(of: "access-control-request-method") != nil {
       if let fields = policy.preflight(head) {
@@ -74,7 +74,7 @@ package final class CORSHandler: HTTPHandler {
     return handler.accept(CORSExchange(exchange, adding: fields))
   }
 
-  package func drain() { handler.drain() }
+  public func drain() { handler.drain() }
 }
 
 /// An exchange whose answer has further fields.

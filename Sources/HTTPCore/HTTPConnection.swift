@@ -1,7 +1,7 @@
 // One connection of a server, whatever version of HTTP it speaks.
 
 /// What a server does with a connection as a whole. Confined to the connection's event loop.
-package protocol HTTPConnection: AnyObject {
+public protocol HTTPConnection: AnyObject {
   /// Asks the client to go: what is being answered is answered, then the connection closes.
   func drain()
   /// Closes now.

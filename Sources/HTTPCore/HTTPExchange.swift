@@ -5,8 +5,10 @@
 ///
 /// A response is `respond`, any number of `write`, then `finish`; or `respond` with `isEnd` alone. A `content-length`
 /// among its fields is a promise.
-package protocol HTTPExchange: AnyObject {
+public protocol HTTPExchange: AnyObject {
   var head: HTTPRequestHead { get }
+  /// `head.memo`, with nothing else of the head.
+  var memo: HTTPHeadMemo? { get }
   /// Body bytes that came and were not yet taken out.
   var body: HTTPBody { get set }
   /// Bytes written that the peer's windows have not yet let out.
@@ -32,6 +34,8 @@ package protocol HTTPExchange: AnyObject {
   func finish(trailers: HTTPFields)
   /// The same with trailers that many responses have.
   func finish(_ trailers: PreparedFields)
+  /// A head, a body and trailers that come together: the whole of most responses, in one call.
+  func respond(_ head: PreparedFields, trailers: PreparedFields, _ append: (inout [UInt8]) -> Void)
   /// Ends the exchange at once, whatever state it is in.
   func reset(_ reason: HTTPResetReason)
   /// Opens the peer's window again by what was received so far and not yet credited. Not called: the peer waits.
@@ -41,17 +45,24 @@ package protocol HTTPExchange: AnyObject {
 }
 
 extension HTTPExchange {
-  /// Transports without TLS.
-  package var tlsPeer: TLSPeer? { nil }
+  public var memo: HTTPHeadMemo? { head.memo }
   /// Transports without flow control of their own.
-  package var windows: HTTPWindows? { nil }
+  public var windows: HTTPWindows? { nil }
 
-  package func respond(_ head: PreparedFields) { respond(status: head.status, fields: head.fields, isEnd: false) }
-  package func finish(_ trailers: PreparedFields) { finish(trailers: trailers.fields) }
-  package var carriesTrailers: Bool { true }
+  /// Transports without TLS.
+  public var tlsPeer: TLSPeer? { nil }
+
+  public func respond(_ head: PreparedFields) { respond(status: head.status, fields: head.fields, isEnd: false) }
+  public func finish(_ trailers: PreparedFields) { finish(trailers: trailers.fields) }
+  public func respond(_ head: PreparedFields, trailers: PreparedFields, _ append: (inout [UInt8]) -> Void) {
+    respond(head)
+    write(append)
+    finish(trailers)
+  }
+  public var carriesTrailers: Bool { true }
 
   /// A whole answer for people, in one sentence. HEAD gets its head.
-  package func respond(status: Int, fields: HTTPFields = HTTPFields(), text: String) {
+  public func respond(status: Int, fields: HTTPFields = HTTPFields(), text: String) {
     var fields = fields
     fields.append("content-type", "text/plain; charset=utf-8")
     fields.append("content-length", String(text.utf8.count + 1))
@@ -61,13 +72,13 @@ extension HTTPExchange {
     finish(trailers: HTTPFields())
   }
   /// Transports with one exchange at a time.
-  package var connectionBufferedByteCount: Int { bufferedByteCount }
+  public var connectionBufferedByteCount: Int { bufferedByteCount }
   /// Transports without windows of their own.
-  package func credit(_ byteCount: Int) { creditReceivedBytes() }
+  public func credit(_ byteCount: Int) { creditReceivedBytes() }
 }
 
 /// Why a transport gives an exchange to nobody; the protocol above has words for it.
-package enum HTTPRefusal: Sendable, Equatable {
+public enum HTTPRefusal: Sendable, Equatable {
   /// The server has as many connections as it takes.
   case tooManyConnections(limit: Int)
   /// The client asks on and does not read its answers.
@@ -75,20 +86,20 @@ package enum HTTPRefusal: Sendable, Equatable {
 }
 
 /// Flow control of an exchange: the smaller of its own window and its connection's, bytes.
-package struct HTTPWindows: Sendable, Equatable {
+public struct HTTPWindows: Sendable, Equatable {
   /// What the peer may still send.
-  package var receivable: Int
+  public var receivable: Int
   /// What we may still send.
-  package var sendable: Int
+  public var sendable: Int
 
-  package init(receivable: Int, sendable: Int) {
+  public init(receivable: Int, sendable: Int) {
     self.receivable = receivable
     self.sendable = sendable
   }
 }
 
 /// Why an exchange is cut; each HTTP version has its own code for it.
-package enum HTTPResetReason: Sendable {
+public enum HTTPResetReason: Sendable {
   case cancelled
   case internalError
   /// Nothing was done: the client may repeat it.
@@ -98,7 +109,7 @@ package enum HTTPResetReason: Sendable {
 }
 
 /// What answers an exchange. All calls come on the connection's event loop.
-package protocol HTTPExchangeDelegate: AnyObject {
+public protocol HTTPExchangeDelegate: AnyObject {
   /// `exchange.body` has grown.
   func exchangeReceivedBody()
   /// The request is complete.
@@ -112,7 +123,7 @@ package protocol HTTPExchangeDelegate: AnyObject {
 }
 
 /// Answers exchanges; one instance an event loop, used only there.
-package protocol HTTPHandler: AnyObject {
+public protocol HTTPHandler: AnyObject {
   /// The head of a request is complete: returns who takes the rest, or nil when it was answered already.
   func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)?
   /// Answers a request that is not to be served.
@@ -122,43 +133,48 @@ package protocol HTTPHandler: AnyObject {
 }
 
 extension HTTPHandler {
-  package func refuse(_ exchange: any HTTPExchange, _ reason: HTTPRefusal) {
+  public func refuse(_ exchange: any HTTPExchange, _ reason: HTTPRefusal) {
     exchange.respond(status: 503, fields: HTTPFields([("retry-after", "1")]), isEnd: true)
   }
 }
 
 /// Received body bytes: appended behind, taken from the front, storage reused.
-package struct HTTPBody: Sendable {
+public struct HTTPBody: Sendable {
+  /// Taken bytes that are left in front: with 64 KiB a stream outgrew the storage that is kept, and asked for new again
+  /// and again: page faults were a twentieth of its profile.
+  private static let movedBytes = 8 << 10
+
   private var bytes: [UInt8] = []
   private var start = 0
 
-  package init() {}
+  public init() {}
 
-  package var count: Int { bytes.count - start }
+  public var count: Int { bytes.count - start }
 
-  package mutating func append(_ span: Span<UInt8>) { bytes.append(copying: span) }
+  public mutating func append(_ span: Span<UInt8>) { bytes.append(copying: span) }
 
   /// Gives what is there, oldest first.
-  package func withBytes<Result, Failure: Error>(
+  public func withBytes<Result, Failure: Error>(
     _ body: (Span<UInt8>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try body(bytes.span.extracting(start..<bytes.count))
   }
 
   /// Forgets the first `count` bytes.
-  package mutating func removeFirst(_ count: Int) {
+  public mutating func removeFirst(_ count: Int) {
     precondition(count <= self.count, "more bytes taken from a body than it has")
     start += count
     if start == bytes.count {
       removeAll()
-    } else if start > 65_536, start > bytes.count / 2 {
-      // A long stream never empties its buffer at a message boundary: move the rest down now and then.
+    } else if start > Self.movedBytes, start > bytes.count / 2 {
+      // A long stream seldom ends at a message boundary: move the rest down now and then.
       bytes.removeSubrange(0..<start)
       start = 0
     }
   }
 
-  package mutating func removeAll() {
+  public mutating func removeAll() {
+    guard !bytes.isEmpty else { return }
     // A pooled stream that once carried a large message must not keep megabytes for ever.
     bytes.removeAll(keepingCapacity: bytes.capacity <= 65_536)
     start = 0

@@ -2,10 +2,10 @@
 
 /// Belongs to one head and to all exchanges of a connection that have the very same: what a handler finds out from the
 /// head alone (its method, its limits) is kept here, and is there at the next request. On the connection's loop.
-package final class HTTPHeadMemo: @unchecked Sendable {
+public final class HTTPHeadMemo: @unchecked Sendable {
   // @unchecked because it is used on its connection's loop only.
   /// The handler's own; nil at first.
-  package var value: AnyObject?
+  public var value: AnyObject?
 
-  package init() {}
+  public init() {}
 }

@@ -1,7 +1,7 @@
 // Names that every request is asked for: recognised once, as its fields come.
 
 /// A field whose place in `HTTPFields` is noted.
-package enum KnownField: Int, Sendable {
+public enum KnownField: Int, Sendable {
   case method, path, contentType, grpcTimeout, grpcEncoding
 
   /// By length and bytes; nil for all other names.
@@ -17,7 +17,7 @@ package enum KnownField: Int, Sendable {
     }
   }
 
-  package var name: String {
+  public var name: String {
     switch self {
     case .method: ":method"
     case .path: ":path"

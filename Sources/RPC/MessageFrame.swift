@@ -1,4 +1,5 @@
 // The length-prefixed message of gRPC over HTTP/2: one flag byte, four bytes of length, the message.
+internal import HTTPCore
 
 /// Finds messages in received bytes. Pure.
 package enum MessageFrame {
@@ -32,7 +33,9 @@ package enum MessageFrame {
   package static func append(to output: inout [UInt8], isCompressed: Bool = false,
                              _ append: (inout [UInt8]) -> Void) {
     let start = output.count
-    output.append(contentsOf: [isCompressed ? 1 : 0, 0, 0, 0, 0])
+    // An array here would be an allocation a message.
+    let prefix: InlineArray<5, UInt8> = [isCompressed ? 1 : 0, 0, 0, 0, 0]
+    output.append(copying: prefix.span)
     append(&output)
     let byteCount = output.count - start - prefixByteCount
     precondition(byteCount <= UInt32.max, "a gRPC message has at most 4 GiB")

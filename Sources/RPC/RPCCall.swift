@@ -15,9 +15,6 @@ package final class RPCCall: @unchecked Sendable {
   /// Takes the messages of a call that streams them; nil for others, and once the call is over.
   package private(set) var receiver: (any RPCMessageReceiver)?
   private(set) var onCancel: (() -> Void)?
-  private var drainWaiter: CheckedContinuation<Void, Never>?
-  private var deadline: ContinuousClock.Instant?
-  private var deadlineTimer: Scheduled<Void>?
   private var hasResponded = false
   /// Of a listed call its place in `CallTable`, never given again in this process; 0 for others.
   package private(set) var id: UInt64 = 0
@@ -25,9 +22,8 @@ package final class RPCCall: @unchecked Sendable {
   package private(set) var begin: ContinuousClock.Instant?
   /// Messages that the method sent, and their bytes as they leave, without prefixes.
   package private(set) var sent = MessageCount()
-  /// nil = none, as with nearly every call.
-  private var initialMetadata: HTTPFields?
-  private var trailingMetadata: HTTPFields?
+  /// nil = nothing of it, as with nearly every call.
+  private var extras: Extras?
   private var responseEncoding = MessageEncoding.identity
 
   // The state of RPCCall+Receiving.
@@ -44,6 +40,21 @@ package final class RPCCall: @unchecked Sendable {
   var hasDeliveredEnd = false
   /// Whether the message that is being given came compressed.
   package internal(set) var isMessageCompressed = false
+
+  /// What few calls have, apart: it is not made and let go with each of the others.
+  private final class Extras {
+    var drainWaiter: CheckedContinuation<Void, Never>?
+    var deadline: ContinuousClock.Instant?
+    var deadlineTimer: Scheduled<Void>?
+    var initialMetadata: HTTPFields?
+    var trailingMetadata: HTTPFields?
+  }
+
+  private func makeExtras() -> Extras {
+    let extras = extras ?? Extras()
+    self.extras = extras
+    return extras
+  }
 
   init(route: RPCRoute, exchange: any HTTPExchange, handler: RPCHandler) {
     self.route = route
@@ -75,7 +86,7 @@ package final class RPCCall: @unchecked Sendable {
 
   package var context: CallContext {
     CallContext(method: method.path, metadata: exchange?.head.fields ?? HTTPFields(), peer: exchange?.peer ?? "",
-                deadline: deadline, isMessageCompressed: isMessageCompressed, call: self)
+                deadline: extras?.deadline, isMessageCompressed: isMessageCompressed, call: self)
   }
 
   // MARK: Answering
@@ -87,14 +98,16 @@ package final class RPCCall: @unchecked Sendable {
     precondition(fields.areMetadata, "names that belong to HTTP or gRPC are no metadata: \(fields)")
     guard isOpen else { return }
     precondition(!hasResponded, "initial metadata comes before the first message")
-    initialMetadata = (initialMetadata ?? HTTPFields()).appending(fields)
+    let extras = makeExtras()
+    extras.initialMetadata = (extras.initialMetadata ?? HTTPFields()).appending(fields)
   }
 
   /// Adds metadata to what ends the response, beside its status.
   package func addTrailingMetadata(_ fields: HTTPFields) {
     eventLoop.preconditionInEventLoop()
     precondition(fields.areMetadata, "names that belong to HTTP or gRPC are no metadata: \(fields)")
-    trailingMetadata = (trailingMetadata ?? HTTPFields()).appending(fields)
+    let extras = makeExtras()
+    extras.trailingMetadata = (extras.trailingMetadata ?? HTTPFields()).appending(fields)
   }
 
   /// Compresses the messages of the response, if the client takes one of our encodings. Before the first message.
@@ -112,17 +125,14 @@ package final class RPCCall: @unchecked Sendable {
     guard let exchange else { return }
     respondIfNeeded(exchange)
     if !isPlain, responseEncoding != .identity { return sendCompressed(exchange, append) }
-    exchange.write { output in
-      let start = output.count
-      MessageFrame.append(to: &output, append)
-      sent.add(output.count - start - MessageFrame.prefixByteCount)
-    }
+    exchange.write { appendMessage(to: &$0, append) }
   }
 
   /// Ends the call.
   package func finish(_ status: RPCStatus) {
     eventLoop.preconditionInEventLoop()
     guard let exchange else { return }
+    let (initialMetadata, trailingMetadata) = (extras?.initialMetadata, extras?.trailingMetadata)
     if status.code == .ok, trailingMetadata == nil {
       respondIfNeeded(exchange)
       exchange.finish(StatusFields.ok)
@@ -160,6 +170,14 @@ package final class RPCCall: @unchecked Sendable {
 
   /// One message and OK: the whole answer of a unary call.
   package func respond(_ append: (inout [UInt8]) -> Void) {
+    if !hasResponded, extras?.initialMetadata == nil, extras?.trailingMetadata == nil,
+       responseEncoding == .identity, requestEncoding == .identity {
+      handler.eventLoop.preconditionInEventLoop()
+      guard let exchange else { return }
+      hasResponded = true
+      exchange.respond(RPCHandler.responseHead, trailers: StatusFields.ok) { appendMessage(to: &$0, append) }
+      return detach()
+    }
     send(append)
     finish(.ok)
   }
@@ -180,16 +198,17 @@ package final class RPCCall: @unchecked Sendable {
   /// Returns when what was sent has left, or the call is over. For a method that runs as a task on the call's loop.
   package func drained() async {
     guard isOpen else { return }
-    await withCheckedContinuation { continuation in drainWaiter = continuation }
+    await withCheckedContinuation { continuation in makeExtras().drainWaiter = continuation }
   }
 
   // MARK: Life
 
   func start() {
     if let timeout = route.timeout {
-      deadline = .now + timeout
+      let extras = makeExtras()
+      extras.deadline = .now + timeout
       guard timeout > .zero else { return deadlinePassed() }
-      deadlineTimer = eventLoop.scheduleTask(in: .nanoseconds(timeout.nanoseconds)) { [weak self] in
+      extras.deadlineTimer = eventLoop.scheduleTask(in: .nanoseconds(timeout.nanoseconds)) { [weak self] in
         self?.deadlinePassed()
       }
     }
@@ -221,16 +240,22 @@ package final class RPCCall: @unchecked Sendable {
     abort(RPCStatus(.deadlineExceeded, "the deadline passed before the call was done"))
   }
 
+  private func appendMessage(to output: inout [UInt8], _ append: (inout [UInt8]) -> Void) {
+    let start = output.count
+    MessageFrame.append(to: &output, append)
+    sent.add(output.count - start - MessageFrame.prefixByteCount)
+  }
+
   private func respondIfNeeded(_ exchange: any HTTPExchange) {
     guard !hasResponded else { return }
     hasResponded = true
-    if responseEncoding == .identity, requestEncoding == .identity, initialMetadata == nil {
+    if responseEncoding == .identity, requestEncoding == .identity, extras?.initialMetadata == nil {
       return exchange.respond(RPCHandler.responseHead)
     }
     var fields = RPCHandler.responseFields
     if responseEncoding != .identity { fields.append("grpc-encoding", responseEncoding.name) }
     if requestEncoding != .identity { fields.append("grpc-accept-encoding", MessageEncoding.accepted) }
-    exchange.respond(status: 200, fields: fields.appending(initialMetadata), isEnd: false)
+    exchange.respond(status: 200, fields: fields.appending(extras?.initialMetadata), isEnd: false)
   }
 
   /// What would grow is sent as it is: the flag of each message says which it is.
@@ -246,8 +271,8 @@ package final class RPCCall: @unchecked Sendable {
   }
 
   func resumeDrainWaiter() {
-    drainWaiter?.resume()
-    drainWaiter = nil
+    extras?.drainWaiter?.resume()
+    extras?.drainWaiter = nil
   }
 
   /// The call is over: nothing reaches the exchange any more, and nothing is kept alive by it.
@@ -257,8 +282,9 @@ package final class RPCCall: @unchecked Sendable {
     exchange = nil
     receiver = nil
     onCancel = nil
+    guard let extras else { return }
     resumeDrainWaiter()
-    deadlineTimer?.cancel()
-    deadlineTimer = nil
+    extras.deadlineTimer?.cancel()
+    extras.deadlineTimer = nil
   }
 }

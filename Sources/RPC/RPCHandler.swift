@@ -69,8 +69,8 @@ package final class RPCHandler: HTTPHandler {
   package func drain() { calls.drain() }
 
   package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
+    if let route = exchange.memo?.value as? RPCRoute, !memory.budget.isExhausted { return start(route, exchange) }
     let head = exchange.head
-    if let route = head.memo?.value as? RPCRoute, !memory.budget.isExhausted { return start(route, exchange) }
     guard let type = GRPCContentType(head) else { return refused(exchange) }
     guard head.isMethod("POST") else {
       return refuse(exchange, status: 405, field: ("allow", "POST"), "gRPC is called by POST")

@@ -1,27 +1,33 @@
 // The rules a reading must pass to be stored, and what it gets instead when it does not.
 
 /// Checks readings before they are stored. Pure: the caller says what time it is.
-package struct ReadingRules: Sendable {
+public struct ReadingRules: Sendable {
   /// Longest device or producer id, bytes (CONTRACT 2).
-  package static let maximumIDBytes = 128
+  public static let maximumIDBytes = 128
   /// Longest source system, bytes: a short name, not a document.
-  package static let maximumSourceSystemBytes = 128
+  public static let maximumSourceSystemBytes = 128
 
   /// How far ahead of our clock a reading may be, microseconds: 300 s (ESP_DOMAIN 4.1). Beyond: quarantined.
-  package var maximumAheadMicroseconds: Int64
+  public var maximumAheadMicroseconds: Int64
   /// How old a reading may be, microseconds: 30 days by default (ESP_DOMAIN 4.5). Beyond: quarantined.
-  package var maximumAgeMicroseconds: Int64
+  public var maximumAgeMicroseconds: Int64
 
-  package init(maximumAhead: Duration = .seconds(300), maximumAge: Duration = .seconds(30 * 86_400)) {
+  public init(maximumAhead: Duration = .seconds(300), maximumAge: Duration = .seconds(30 * 86_400)) {
     maximumAheadMicroseconds = maximumAhead.microseconds
     maximumAgeMicroseconds = maximumAge.microseconds
   }
 
   /// What is wrong with a reading, or nil when it is to be stored. Sentinels become missing signals and -0 becomes 0
   /// in place.
-  package func check(_ reading: inout Reading, now: Int64) -> Problem? {
+  /// - Parameter look: what is known of its values already; the values are not looked at again when it suffices.
+  public func check(_ reading: inout Reading, now: Int64, look: ValueLook? = nil) -> Problem? {
     if reading.timestamp > now + maximumAheadMicroseconds { return Problem(.timestampInFuture, "timestamp") }
     if reading.timestamp < now - maximumAgeMicroseconds { return Problem(.timestampTooOld, "timestamp") }
+    if let look, look.areAllCommon { return reading.signals.isEmpty ? Problem(.noSignals, "") : nil }
+    return checkValues(&reading)
+  }
+
+  private func checkValues(_ reading: inout Reading) -> Problem? {
     var signals = reading.signals.rawValue
     while signals != 0 {
       let index = signals.trailingZeroBitCount
@@ -34,8 +40,26 @@ package struct ReadingRules: Sendable {
     return reading.signals.isEmpty ? Problem(.noSignals, "") : nil
   }
 
-  /// 32767: below it every positive value is a value.
+  /// Below it every positive value is a value.
   private static let leastPositiveSentinel: Float = 32_767
+
+  /// Says of nearly all readings, while their values are read, that none of them needs a second look.
+  public struct ValueLook: Sendable {
+    @usableFromInline var isOneUncommon = false
+
+    @inlinable public init() {}
+
+    /// Whether each value noted lies inside every range, where no sentinel is.
+    @inlinable public var areAllCommon: Bool { !isOneUncommon }
+
+    /// Takes the bits of a value. Positive numbers are in the order of their bits; behind one less, zero is above them
+    /// all, as are negative numbers and what is none.
+    @inlinable @inline(__always)
+    public mutating func note(_ bits: UInt32, of signal: Int) {
+      let limit: Float = signal == Signal.temperature.rawValue ? 200 : 32_767
+      isOneUncommon = isOneUncommon || bits &- 1 >= limit.bitPattern &- 1
+    }
+  }
 
   private func checkUncommon(_ value: Float, at index: Int, of reading: inout Reading) -> Problem? {
     guard let signal = Signal(rawValue: index) else { return nil }
@@ -51,11 +75,11 @@ package struct ReadingRules: Sendable {
   }
 
   /// Why a reading is quarantined, and the field at fault.
-  package struct Problem: Equatable, Sendable {
-    package var reason: Verdict.Reason
-    package var field: String
+  public struct Problem: Equatable, Sendable {
+    public var reason: Verdict.Reason
+    public var field: String
 
-    package init(_ reason: Verdict.Reason, _ field: String) {
+    public init(_ reason: Verdict.Reason, _ field: String) {
       self.reason = reason
       self.field = field
     }
@@ -67,22 +91,24 @@ package struct ReadingRules: Sendable {
   }
 
   /// 1..128 bytes of [A-Za-z0-9._:-]: device and producer ids.
-  package static func isValidID(_ bytes: Span<UInt8>) -> Bool {
+  public static func isValidID(_ bytes: Span<UInt8>) -> Bool {
     guard bytes.count >= 1, bytes.count <= maximumIDBytes else { return false }
-    for index in bytes.indices where !isIDByte(bytes[index]) { return false }
-    return true
+    // All of them, without a branch for each: ids are short, and their bytes come in no order.
+    var legal: UInt64 = 1
+    for index in bytes.indices { legal &= idBits(of: bytes[index]) }
+    return legal & 1 == 1
   }
 
-  private static func isIDByte(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-         UInt8(ascii: "0")...UInt8(ascii: ":"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"): true
-    default: false
-    }
+  /// The lowest bit is 1 for a byte that may stand in an id. Two words have a bit for each: `0`-`9`, `:`, `.` and `-`
+  /// are below 64, letters and `_` below 128.
+  @inline(__always)
+  private static func idBits(of byte: UInt8) -> UInt64 {
+    let legal: UInt64 = byte < 64 ? 0x07ff_6000_0000_0000 : byte < 128 ? 0x07ff_fffe_87ff_fffe : 0
+    return legal >> UInt64(byte & 63)
   }
 }
 
 extension Duration {
   /// Whole microseconds, truncated.
-  package var microseconds: Int64 { components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000 }
+  public var microseconds: Int64 { components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000 }
 }

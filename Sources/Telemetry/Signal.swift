@@ -1,14 +1,14 @@
 // The thirteen signals of a reading, with their names and accepted ranges.
 
 /// One measured quantity of a pump. The raw value is its place in `Reading.values` and its bit in `SignalSet`.
-package enum Signal: Int, CaseIterable, Sendable {
+public enum Signal: Int, CaseIterable, Sendable {
   case temperature, vibration, pressure, flowRate, motorCurrent, rpm, intakePressure, dischargePressure
   case frequency, motorVoltage, intakeTemperature, currentUnbalance, leakageCurrent
 
-  package static let count = 13
+  public static let count = 13
 
   /// The field's name in `proto/esp/v1/telemetry.proto` and the column's name in table `telemetry`.
-  package var name: String {
+  public var name: String {
     switch self {
     case .temperature: "temperature"
     case .vibration: "vibration"
@@ -27,7 +27,7 @@ package enum Signal: Int, CaseIterable, Sendable {
   }
 
   /// The range that the table's CHECK constraints accept (REQUIREMENTS W2-08); the others take any finite value.
-  package var acceptedRange: ClosedRange<Float> {
+  public var acceptedRange: ClosedRange<Float> {
     switch self {
     case .temperature: -50...200
     case .vibration, .pressure, .flowRate, .motorCurrent, .rpm: 0...Float.greatestFiniteMagnitude
@@ -37,11 +37,11 @@ package enum Signal: Int, CaseIterable, Sendable {
 }
 
 /// Which signals a reading carries: a missing signal is absent, never 0.
-package struct SignalSet: OptionSet, Sendable, Hashable {
-  package let rawValue: UInt16
+public struct SignalSet: OptionSet, Sendable, Hashable {
+  public let rawValue: UInt16
 
-  @inlinable package init(rawValue: UInt16) { self.rawValue = rawValue }
-  @inlinable package init(_ signal: Signal) { self.rawValue = 1 << UInt16(signal.rawValue) }
+  @inlinable public init(rawValue: UInt16) { self.rawValue = rawValue }
+  @inlinable public init(_ signal: Signal) { self.rawValue = 1 << UInt16(signal.rawValue) }
 
-  @inlinable package func contains(_ signal: Signal) -> Bool { rawValue & (1 << UInt16(signal.rawValue)) != 0 }
+  @inlinable public func contains(_ signal: Signal) -> Bool { rawValue & (1 << UInt16(signal.rawValue)) != 0 }
 }

@@ -46,10 +46,9 @@ final class EchoLoop: @unchecked Sendable {
   func take(_ message: Span<UInt8>) throws(RPCStatus) -> BatchResult {
     batch.removeAll(keepingCapacity: true)
     let head = try decoder.decodeIngest(message, now: Int64(Date().timeIntervalSince1970 * 1e6), into: &batch)
+    // The temperature, as the peers do.
     var sum: Float = 0
-    for index in batch.readings.indices {
-      for value in batch.readings[index].values.indices { sum += batch.readings[index].values[value] }
-    }
+    for index in batch.readings.indices { sum += batch.readings[index].values[Signal.temperature.rawValue] }
     guard !sum.isNaN else { throw RPCStatus(.invalidArgument, "the sum is no number") }
     return head.result
   }

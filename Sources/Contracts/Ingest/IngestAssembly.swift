@@ -106,7 +106,7 @@ struct IngestAssembly {
     guard fields.hasTimestamp else { return ReadingRules.Problem(.missingTimestamp, "timestamp") }
     guard let timestamp = fields.timestamp else { return ReadingRules.Problem(.invalidTimestamp, "timestamp") }
     fields.reading.timestamp = timestamp
-    if let problem = rules.check(&fields.reading, now: now) { return problem }
+    if let problem = rules.check(&fields.reading, now: now, look: fields.look) { return problem }
     batch.readings.append(fields.reading)
     nextIndex += 1
     return nil

@@ -8,15 +8,16 @@ package enum IngestEncoder {
   package static func encode(_ result: BatchResult, field: Int, into output: inout [UInt8]) {
     var verdictBytes = 0
     for verdict in result.verdicts { verdictBytes += fieldByteCount(7, byteCount: byteCount(verdict)) }
-    let byteCount = byteCount(result) + verdictBytes
-    output.append(WireTag(UInt32(field), .bytes))
-    output.append(varint: UInt64(byteCount))
-    output.append(field: 1, varint: result.sequence)
-    output.append(field: 2, varint: UInt64(result.ackLevel.rawValue))
-    output.append(field: 3, varint: UInt64(result.stored))
-    output.append(field: 4, varint: UInt64(result.duplicate))
-    output.append(field: 5, varint: UInt64(result.quarantined))
-    output.append(field: 6, varint: UInt64(result.rejected))
+    var numbers = WireNumbers()
+    numbers.append(WireTag(UInt32(field), .bytes))
+    numbers.append(varint: UInt64(byteCount(result) + verdictBytes))
+    numbers.append(field: 1, varint: result.sequence)
+    numbers.append(field: 2, varint: UInt64(result.ackLevel.rawValue))
+    numbers.append(field: 3, varint: UInt64(result.stored))
+    numbers.append(field: 4, varint: UInt64(result.duplicate))
+    numbers.append(field: 5, varint: UInt64(result.quarantined))
+    numbers.append(field: 6, varint: UInt64(result.rejected))
+    numbers.append(to: &output)
     for verdict in result.verdicts { append(verdict, to: &output) }
   }
 

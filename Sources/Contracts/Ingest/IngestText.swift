@@ -5,10 +5,7 @@ import Telemetry
 extension ReadingBatch {
   /// Whether a text of the batch is the bytes at `range`.
   @inline(__always) func text(_ slice: TextSlice, equals range: Range<Int>, of bytes: Span<UInt8>) -> Bool {
-    guard Int(slice.byteCount) == range.count else { return false }
-    let start = Int(slice.offset)
-    for index in 0..<range.count where text[start + index] != bytes[range.lowerBound + index] { return false }
-    return true
+    text.span.extracting(slice.range).equals(bytes.extracting(range))
   }
 
   /// Adds the bytes at `range` and returns where they lie.
@@ -38,8 +35,6 @@ extension ReadingRules {
 
 extension [UInt8] {
   init(span: Span<UInt8>) {
-    self.init()
-    reserveCapacity(span.count)
-    for index in span.indices { append(span[index]) }
+    self.init(copying: span)
   }
 }

@@ -5,11 +5,13 @@ import Telemetry
 struct ReadingRow {
   /// Signals and quality; the rest is filled in when it has passed.
   var reading = Reading(timestamp: 0, deviceID: TextSlice(offset: 0, byteCount: 0))
-  private(set) var deviceID = 0..<0
-  private(set) var sourceSystem = 0..<0
+  var deviceID = 0..<0
+  var sourceSystem = 0..<0
   private(set) var hasTimestamp = false
   // Bits, not SignalSet: OptionSet's generic operations cost 6 ns a signal across modules.
-  private var signalBits: UInt16 = 0
+  var signalBits: UInt16 = 0
+  /// What is known of the values so far.
+  var look = ReadingRules.ValueLook()
   private var seconds: Int64 = 0
   private var nanos: Int32 = 0
 
@@ -17,11 +19,19 @@ struct ReadingRow {
 
   /// Reads the fields of a message or of one piece of it: what comes later wins.
   mutating func merge(_ piece: Range<Int>, in bytes: Span<UInt8>) throws(WireError) {
-    var cursor = WireCursor(piece)
+    var cursor = WireCursor(mergeUsual(piece, in: bytes)..<piece.upperBound)
+    if !cursor.isAtEnd { try mergeRest(&cursor, in: bytes) }
+    reading.signals = SignalSet(rawValue: signalBits)
+  }
+
+  /// From the first field on that `mergeUsual` leaves: anything that protobuf allows.
+  private mutating func mergeRest(_ cursor: inout WireCursor, in bytes: Span<UInt8>) throws(WireError) {
     while !cursor.isAtEnd {
       let tag = try cursor.tag(in: bytes)
       if let signal = Self.signal(tag) {
-        reading.values[signal] = Float(bitPattern: try cursor.fixed32(in: bytes))
+        let value = try cursor.fixed32(in: bytes)
+        reading.values[signal] = Float(bitPattern: value)
+        look.note(value, of: signal)
         signalBits |= 1 << UInt16(truncatingIfNeeded: signal)
         continue
       }
@@ -33,7 +43,13 @@ struct ReadingRow {
       default: try cursor.skip(tag, in: bytes)
       }
     }
-    reading.signals = SignalSet(rawValue: signalBits)
+  }
+
+  /// Of a timestamp, or a piece of one; nanos nil: not in it.
+  @inline(__always) mutating func take(seconds: UInt64, nanos: UInt64?) {
+    hasTimestamp = true
+    self.seconds = Int64(bitPattern: seconds)
+    if let nanos { self.nanos = Int32(truncatingIfNeeded: nanos) }
   }
 
   /// Microseconds since 1970, rounded down; nil when it is no valid google.protobuf.Timestamp.
@@ -56,7 +72,7 @@ struct ReadingRow {
   }
 
   /// Fields 3-10 and 13-17 are the signals, in the order of `Signal`.
-  @inline(__always) private static func signal(_ tag: WireTag) -> Int? {
+  @inline(__always) static func signal(_ tag: WireTag) -> Int? {
     guard tag.rawValue & 7 == WireType.fixed32.rawValue else { return nil }
     switch tag.number {
     case 3...10: return Int(tag.number) - 3
