@@ -69,7 +69,8 @@ final class HTTP1Handler: ChannelDuplexHandler, HTTPConnection {
   }
 
   func channelActive(context: ChannelHandlerContext) {
-    peer = context.remoteAddress?.description ?? "unknown"
+    let address = context.remoteAddress
+    peer = PeerAddress.text(host: address?.ipAddress, port: address?.port)
     do {
       try HTTP1Socket.configure(context.channel)
     } catch {

@@ -47,8 +47,9 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   }
 
   func channelActive(context: ChannelHandlerContext) {
-    let session = HTTP2Session(limits: limits, memory: memory, peer: context.remoteAddress?.description ?? "unknown",
-                               tlsPeer: tlsPeer)
+    let address = context.remoteAddress
+    let peer = PeerAddress.text(host: address?.ipAddress, port: address?.port)
+    let session = HTTP2Session(limits: limits, memory: memory, peer: peer, tlsPeer: tlsPeer)
     session.onOutput = { [unowned self] in scheduleFlush() }
     self.session = session
     if admission == .turnedAway { return calm("too_many_connections") }

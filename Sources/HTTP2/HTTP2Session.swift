@@ -196,6 +196,18 @@ struct HTTP2SessionError: Error {
     touched = []
   }
 
+  /// nghttp2 answers -1 for a stream that it does not know.
+  func windows(of stream: HTTP2Stream) -> HTTPWindows? {
+    let receivable = unsafe nghttp2_session_get_stream_local_window_size(raw, stream.id)
+    guard receivable >= 0 else { return nil }
+    // A new SETTINGS_INITIAL_WINDOW_SIZE can make the peer's window negative (RFC 9113 6.9.2): nghttp2 says 0.
+    let sendable = unsafe nghttp2_session_get_stream_remote_window_size(raw, stream.id)
+    let connection = unsafe (receivable: nghttp2_session_get_local_window_size(raw),
+                             sendable: nghttp2_session_get_remote_window_size(raw))
+    return HTTPWindows(receivable: Int(min(receivable, connection.receivable)),
+                       sendable: Int(max(0, min(sendable, connection.sendable))))
+  }
+
   // MARK: Submitting
 
   func submitResponse(_ stream: HTTP2Stream, status: Int, fields: HTTPFields, isEnd: Bool) {

@@ -102,6 +102,7 @@ final class HTTP2Stream: HTTPExchange {
   var connectionBufferedByteCount: Int { session.unreadBytes }
   var peer: String { session.peer }
   var tlsPeer: TLSPeer? { session.tlsPeer }
+  var windows: HTTPWindows? { isClosed ? nil : session.windows(of: self) }
 
   func respond(status: Int, fields: HTTPFields, isEnd: Bool) {
     guard !isClosed else { return }

@@ -25,7 +25,7 @@ extension Span<UInt8> {
     guard count == other.count else { return false }
     // Eight at once, the last of them perhaps twice: names and ids are short, and compared for each reading.
     let (one, other) = unsafe (bytes, other.bytes)
-    func areEqual<Word: FixedWidthInteger>(at offset: Int, _ word: Word.Type) -> Bool {
+    func areEqual<Word: FixedWidthInteger & BitwiseCopyable>(at offset: Int, _ word: Word.Type) -> Bool {
       unsafe one.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: word)
         == other.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: word)
     }

@@ -28,6 +28,7 @@ final class GRPCWebExchange: HTTPExchange, HTTPExchangeDelegate {
   var bufferedByteCount: Int { exchange.bufferedByteCount }
   var peer: String { exchange.peer }
   var tlsPeer: TLSPeer? { exchange.tlsPeer }
+  var windows: HTTPWindows? { exchange.windows }
   var carriesTrailers: Bool { true }
 
   var body: HTTPBody {

@@ -52,10 +52,12 @@ extension RPCCall {
       switch firstFrame(of: exchange) {
       case .message(let range):
         guard hasRoomForDelivery() else { return }
+        received.add(range.count)
         exchange.body.withBytes { receiver?.received($0.extracting(range)) }
         if isOpen { consume(range.upperBound, of: exchange) }
       case .compressedMessage(let range):
         guard hasRoomForDelivery() else { return }
+        received.add(range.count)
         deliverInflated(range, of: exchange) { [receiver] message in receiver?.received(message) }
         if isOpen { consume(range.upperBound, of: exchange) }
       case .incomplete(let missing):
@@ -95,9 +97,11 @@ extension RPCCall {
     }
     switch first {
     case .message(let range) where body.count == range.upperBound:
+      received.add(range.count)
       body.withBytes { method($0.extracting(range), self) }
       consume(range.upperBound, of: exchange)
     case .compressedMessage(let range) where body.count == range.upperBound:
+      received.add(range.count)
       deliverInflated(range, of: exchange) { method($0, self) }
       consume(range.upperBound, of: exchange)
     case .message, .compressedMessage: abort(tooMany)

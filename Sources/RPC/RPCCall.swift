@@ -12,15 +12,24 @@ package final class RPCCall: @unchecked Sendable {
   /// Outlives the handler as long as the call does: a method may end after its server.
   let memory: CallMemory
   private(set) var exchange: (any HTTPExchange)?
-  private(set) var receiver: (any RPCMessageReceiver)?
+  /// Takes the messages of a call that streams them; nil for others, and once the call is over.
+  package private(set) var receiver: (any RPCMessageReceiver)?
   private(set) var onCancel: (() -> Void)?
   private var hasResponded = false
+  /// Of a listed call its place in `CallTable`, never given again in this process; 0 for others.
+  package private(set) var id: UInt64 = 0
+  /// When a listed call began.
+  package private(set) var begin: ContinuousClock.Instant?
+  /// Messages that the method sent, and their bytes as they leave, without prefixes.
+  package private(set) var sent = MessageCount()
   /// nil = nothing of it, as with nearly every call.
   private var extras: Extras?
   private var responseEncoding = MessageEncoding.identity
 
   // The state of RPCCall+Receiving.
-  var isPaused = false
+  /// Messages that the method was given, and their bytes as they came, without prefixes.
+  package internal(set) var received = MessageCount()
+  package internal(set) var isPaused = false
   /// Counted for the message that is on its way, and how many bytes of it the client's window has been opened for.
   var grantedBytes = 0
   var creditedBytes = 0
@@ -32,7 +41,7 @@ package final class RPCCall: @unchecked Sendable {
   /// Whether the message that is being given came compressed.
   package internal(set) var isMessageCompressed = false
 
-  /// What few calls have, apart: eleven words that are not made and let go with each of the others.
+  /// What few calls have, apart: it is not made and let go with each of the others.
   private final class Extras {
     var drainWaiter: CheckedContinuation<Void, Never>?
     var deadline: ContinuousClock.Instant?
@@ -65,6 +74,12 @@ package final class RPCCall: @unchecked Sendable {
 
   /// Bytes sent that the client's windows have not let out yet.
   package var bufferedByteCount: Int { exchange?.bufferedByteCount ?? 0 }
+
+  /// What the windows of the call and of its connection let through now; nil where there are none.
+  package var windows: HTTPWindows? { exchange?.windows }
+
+  /// The client's verified certificate; nil when it showed none.
+  package var certificate: TLSPeerCertificate? { exchange?.tlsPeer?.certificate }
 
   /// The largest message that the server takes, bytes.
   package var maximumMessageBytes: Int { handler.limits.maximumMessageBytes }
@@ -110,7 +125,7 @@ package final class RPCCall: @unchecked Sendable {
     guard let exchange else { return }
     respondIfNeeded(exchange)
     if !isPlain, responseEncoding != .identity { return sendCompressed(exchange, append) }
-    exchange.write { MessageFrame.append(to: &$0, append) }
+    exchange.write { appendMessage(to: &$0, append) }
   }
 
   /// Ends the call.
@@ -160,7 +175,7 @@ package final class RPCCall: @unchecked Sendable {
       handler.eventLoop.preconditionInEventLoop()
       guard let exchange else { return }
       hasResponded = true
-      exchange.respond(RPCHandler.responseHead, trailers: StatusFields.ok) { MessageFrame.append(to: &$0, append) }
+      exchange.respond(RPCHandler.responseHead, trailers: StatusFields.ok) { appendMessage(to: &$0, append) }
       return detach()
     }
     send(append)
@@ -202,13 +217,16 @@ package final class RPCCall: @unchecked Sendable {
       let receiver = makeReceiver(self)
       // A method may end its call at once.
       guard isOpen else { return }
-      handler.streams[ObjectIdentifier(self)] = self
       self.receiver = receiver
+    }
+    if method.isListed {
+      begin = .now
+      id = handler.calls.add(self)
     }
   }
 
   /// Ends the call with a status and cancels its method.
-  func abort(_ status: RPCStatus) {
+  package func abort(_ status: RPCStatus) {
     guard isOpen else { return }
     let cancel = (receiver, onCancel)
     finish(status)
@@ -220,6 +238,12 @@ package final class RPCCall: @unchecked Sendable {
 
   private func deadlinePassed() {
     abort(RPCStatus(.deadlineExceeded, "the deadline passed before the call was done"))
+  }
+
+  private func appendMessage(to output: inout [UInt8], _ append: (inout [UInt8]) -> Void) {
+    let start = output.count
+    MessageFrame.append(to: &output, append)
+    sent.add(output.count - start - MessageFrame.prefixByteCount)
   }
 
   private func respondIfNeeded(_ exchange: any HTTPExchange) {
@@ -242,6 +266,7 @@ package final class RPCCall: @unchecked Sendable {
     let isSmaller = compressed.count < message.count
     exchange.write { output in
       MessageFrame.append(to: &output, isCompressed: isSmaller) { $0 += isSmaller ? compressed : message }
+      sent.add(min(compressed.count, message.count))
     }
   }
 
@@ -253,7 +278,7 @@ package final class RPCCall: @unchecked Sendable {
   /// The call is over: nothing reaches the exchange any more, and nothing is kept alive by it.
   func detach() {
     settleMessage()
-    if receiver != nil { handler.streams[ObjectIdentifier(self)] = nil }
+    if id != 0 { handler.calls.remove(id) }
     exchange = nil
     receiver = nil
     onCancel = nil

@@ -48,13 +48,16 @@ package final class RPCHandler: HTTPHandler {
   let memory: CallMemory
   lazy var compression = MessageCompression()
   private let router: RPCRouter
-  /// Streaming calls in progress, to be told of a drain.
-  var streams: [ObjectIdentifier: RPCCall] = [:]
+  let calls: CallTable
 
-  /// - Parameter budget: what messages count against; the process has one.
+  /// - Parameters:
+  ///   - budget: what messages count against; the process has one.
+  ///   - registry: lists the streaming calls of all loops; nil = nobody asks.
   package init(eventLoop: any EventLoop, router: RPCRouter, statusFields: StatusFields,
-               limits: RPCLimits = RPCLimits(), budget: ByteBudget = ByteBudget(), compressesMessages: Bool = false) {
+               limits: RPCLimits = RPCLimits(), budget: ByteBudget = ByteBudget(), compressesMessages: Bool = false,
+               registry: CallRegistry? = nil) {
     memory = CallMemory(budget, eventLoop: eventLoop, messageTimeout: limits.messageTimeout)
+    calls = registry?.makeTable(eventLoop) ?? CallTable(loop: eventLoop)
     self.eventLoop = eventLoop
     executor = EventLoopTaskExecutor(eventLoop: eventLoop)
     self.router = router
@@ -63,9 +66,7 @@ package final class RPCHandler: HTTPHandler {
     self.compressesMessages = compressesMessages
   }
 
-  package func drain() {
-    for call in Array(streams.values) { call.serverIsDraining() }
-  }
+  package func drain() { calls.drain() }
 
   package func accept(_ exchange: any HTTPExchange) -> (any HTTPExchangeDelegate)? {
     if let route = exchange.memo?.value as? RPCRoute, !memory.budget.isExhausted { return start(route, exchange) }

@@ -14,10 +14,14 @@ package final class RPCMethod: Sendable {
   /// `/package.Service/Method`.
   package let path: String
   package let handler: Handler
+  /// Its calls may be long: they stand in `CallRegistry`, are told of a drain, and can be ended there.
+  package let isListed: Bool
 
-  package init(path: String, handler: Handler) {
+  /// - Parameter streamsResponses: a call of one request message may be as long as a stream.
+  package init(path: String, handler: Handler, streamsResponses: Bool = false) {
     self.path = path
     self.handler = handler
+    isListed = if case .stream = handler { true } else { streamsResponses }
   }
 
   package static func unaryBytes(_ path: String,

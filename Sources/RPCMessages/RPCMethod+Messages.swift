@@ -21,7 +21,7 @@ extension RPCMethod {
     _ path: String,
     _ body: @escaping @Sendable (Request, ResponseStream<Response>, CallContext) async throws(RPCStatus) -> Void
   ) -> RPCMethod {
-    single(path) { (request: Request, call, context) async throws(RPCStatus) in
+    single(path, streamsResponses: true) { (request: Request, call, context) async throws(RPCStatus) in
       try await body(request, ResponseStream(call), context)
       call.finish(.ok)
     }
@@ -49,10 +49,10 @@ extension RPCMethod {
   }
 
   private static func single<Request: ProtobufMessage>(
-    _ path: String,
+    _ path: String, streamsResponses: Bool = false,
     _ body: @escaping @Sendable (Request, RPCCall, CallContext) async throws(RPCStatus) -> Void
   ) -> RPCMethod {
-    RPCMethod(path: path, handler: .single { message, call in
+    let handler = RPCMethod.Handler.single { message, call in
       do throws(ProtobufError) {
         let request = try Request(serialized: message)
         let byteCount = message.count
@@ -64,7 +64,8 @@ extension RPCMethod {
       } catch {
         call.finish(error.rpcStatus)
       }
-    })
+    }
+    return RPCMethod(path: path, handler: handler, streamsResponses: streamsResponses)
   }
 
   private static func stream<Request: ProtobufMessage>(

@@ -149,7 +149,7 @@ package final class TLSHandler: ChannelDuplexHandler {
   /// reset, which can overtake the alert.
   private func fail(_ context: ChannelHandlerContext, _ error: TLSError) {
     logger.debug("TLS connection ended", metadata: [
-      "peer": "\(context.remoteAddress?.description ?? "unknown")", "reason": "\(error)",
+      "peer": "\(Self.peer(context))", "reason": "\(error)",
       "handshake": "\(phase == .handshaking)",
     ])
     let isRefused = phase == .handshaking
@@ -160,12 +160,17 @@ package final class TLSHandler: ChannelDuplexHandler {
     close(context, after: limits.alertTimeout, "the refused client did not close")
   }
 
+  private static func peer(_ context: ChannelHandlerContext) -> String {
+    let address = context.remoteAddress
+    return PeerAddress.text(host: address?.ipAddress, port: address?.port)
+  }
+
   /// One timer at a time: first for the handshake, then for the end of a refused one.
   private func close(_ context: ChannelHandlerContext, after time: TimeAmount, _ reason: String) {
     timer?.cancel()
     timer = context.eventLoop.assumeIsolated().scheduleTask(in: time) { [self] in
       logger.debug("TLS connection cut", metadata: [
-        "peer": "\(context.remoteAddress?.description ?? "unknown")", "reason": "\(reason)",
+        "peer": "\(Self.peer(context))", "reason": "\(reason)",
       ])
       phase = .closed
       context.close(promise: nil)

@@ -5,10 +5,14 @@ import Logging
 
 @main
 struct Espd: AsyncParsableCommand {
+  /// Of this release; clients see it in GetServerInfo.
+  static let version = "0.1.0"
+
   static let configuration = CommandConfiguration(
     commandName: "espd",
     abstract: "Takes telemetry of electrical submersible pumps in exactly once and gives it back.",
     discussion: "Settings come from flags, then ESP_* variables, then the file given by --config.",
+    version: version,
     subcommands: [Serve.self, CheckConfig.self, Migrate.self],
     defaultSubcommand: Serve.self)
 

@@ -3,6 +3,7 @@ import Contracts
 import Foundation
 import HTTPCore
 import HTTPServer
+import Journal
 import Logging
 import NIOCore
 import NIOPosix
@@ -15,8 +16,11 @@ import Telemetry
 
 /// A running server.
 struct Server {
-  /// How long the pipeline may take to write what it has accepted, after the clients have gone.
+  /// How long the pipeline may take to write what waits, after the clients have gone; the rest stays in the journal.
   private static let pipelineDeadline = Duration.seconds(10)
+
+  /// How often the journals are looked at: balancers ask for the health every few seconds.
+  private static let journalCheckInterval = Duration.seconds(1)
 
   private let settings: Settings
   private let logger: Logger
@@ -25,19 +29,16 @@ struct Server {
   private let reader: ReadingReader
   private let group: MultiThreadedEventLoopGroup
   private let health: HealthStatuses
+  private let watch: Task<Void, Never>
+  private let registry: CallRegistry
   /// nil without TLS.
   private let credentials: TLSCredentials?
   private let listener: HTTPServer
 
   /// Where clients reach it, for people and for scripts that look for `listening on <address>`.
   var addresses: String {
-    let wanted = [settings.listen, settings.tls?.listen].compactMap(\.self)
-    let all = zip(wanted, listener.addresses).map { address, inUse in
-      var address = address
-      address.port = inUse.port ?? 0
-      return "\(address)"
-    }
-    return all.count == 1 ? all[0] : "\(all[0]) and TLS on \(all[1])"
+    let all = Self.addresses(settings, listener)
+    return all.count == 1 ? "\(all[0])" : "\(all[0]) and TLS on \(all[1])"
   }
 
   /// Starts everything in order; what has been started is stopped again when a later part fails.
@@ -47,7 +48,7 @@ struct Server {
       try TLSCredentials(tls.files, protocols: TLSSettings.protocols, logger: logger)
     }
     if let tls = settings.tls, tls.files.clientAuthorities == nil, !tls.listen.isLoopback {
-      logger.warning("whoever can reach this address may send and read: tls_client_ca would ask for a certificate",
+      logger.warning("who can reach this address may send, read and end streams: tls_client_ca asks for certificates",
                      metadata: ["address": "\(tls.listen)"])
     }
     let database = try await Database.start(settings, logger: logger)
@@ -68,34 +69,84 @@ struct Server {
     self.database = database
     let location = database.location
     let budget = settings.limits.budget
-    let pipeline = IngestPipeline(budget: budget, logger: logger)
+    let rules = ReadingRules(maximumAge: settings.maximumReadingAge)
+    let pipeline = try await Self.startPipeline(settings, rules, location, budget, logger)
     let reader = ReadingReader(location, logger: logger)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.eventLoops)
-    let health = HealthStatuses(services: DescriptorSet.embedded.serviceNames)
-    let telemetry = TelemetryService(pipeline: pipeline, reader: reader,
-                                     rules: ReadingRules(maximumAge: settings.maximumReadingAge), group: group)
+    let names = DescriptorSet.embedded.serviceNames
+    let health = HealthStatuses(
+      services: settings.reflection ? names : names.filter { !$0.hasPrefix("grpc.reflection.") })
+    let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group)
+    let deadLetters = DeadLetterService(store: DeadLetterStore(location, logger: logger), rules: rules)
+    let (registry, facts) = (CallRegistry(), ServerFacts())
     let router = RPCRouter(
-      telemetry.methods + HealthService(statuses: health).methods + ReflectionService().bothVersions)
+      telemetry.methods + deadLetters.methods + AdminService(registry: registry, facts: facts).methods
+        + HealthService(statuses: health).methods + (settings.reflection ? ReflectionService().bothVersions : []))
     do {
       let listeners = Self.listeners(settings, credentials, logger)
       listener = try await HTTPServer(listeners: listeners, group: group, limits: settings.limits.server,
                                       budget: budget, logger: logger) { loop in
         let calls = RPCHandler(eventLoop: loop, router: router,
                                statusFields: StatusFields(encodeDetails: StatusDetails.encode),
-                               limits: settings.limits.rpc, budget: budget)
+                               limits: settings.limits.rpc, budget: budget, registry: registry)
         return settings.corsOrigins.isEmpty ? calls
           : CORSHandler(CORSPolicy(origins: settings.corsOrigins), before: calls)
       }
     } catch {
+      try await Database.onOwnThread { pipeline.stop(deadline: .zero) }
       try await group.shutdownGracefully()
       throw error
     }
-    pipeline.start { ReadingWriter(location, logger: logger) }
+    let info = ESPV1.GetServerInfoResponse(
+      settings, addresses: Self.addresses(settings, listener), service: telemetry)
+    facts.publish(info, ingest: { IngestFacts(pipeline, telemetry.latencies) },
+                  connectionCount: { [listener] in await listener.openConnections() })
     self.pipeline = pipeline
     self.reader = reader
     self.group = group
     self.health = health
+    self.registry = registry
     health.setAll(.serving)
+    watch = Self.watch(pipeline, health)
+  }
+
+  /// A journal whose disk has failed takes nothing until the next start: whoever asks for the health is told.
+  private static func watch(_ pipeline: IngestPipeline, _ health: HealthStatuses) -> Task<Void, Never> {
+    Task {
+      while pipeline.canTake {
+        // Ends early when the server stops.
+        guard (try? await Task.sleep(for: journalCheckInterval)) != nil else { return }
+      }
+      health.setAll(.notServing)
+    }
+  }
+
+  /// Opens the journals, takes over what an earlier run left in them, and begins to write it to the database.
+  private static func startPipeline(_ settings: Settings, _ rules: ReadingRules, _ location: PostgresLocation,
+                                    _ budget: ByteBudget, _ logger: Logger) async throws -> IngestPipeline {
+    try await Database.onOwnThread {
+      let directory = settings.dataDirectory + "/journal"
+      let live = try Journal(directory: directory + "/live", limits: settings.journal.live, logger: logger)
+      let historical = try Journal(directory: directory + "/backfill", limits: settings.journal.historical,
+                                   logger: logger)
+      var limits = IngestPipeline.Limits()
+      // Both queues together take half of what may be held before streams have to wait.
+      limits.maximumQueuedBytes = min(limits.maximumQueuedBytes, budget.streamMarkBytes / 4)
+      let pipeline = IngestPipeline(live: live, historical: historical,
+                                    coding: TelemetryService.journalCoding(rules: rules), limits: limits,
+                                    budget: budget, logger: logger)
+      try pipeline.start { ReadingWriter(location, logger: logger) }
+      return pipeline
+    }
+  }
+
+  /// As they are in use: with the chosen port where 0 was asked for. The one with TLS comes last.
+  private static func addresses(_ settings: Settings, _ listener: HTTPServer) -> [ListenAddress] {
+    zip([settings.listen, settings.tls?.listen].compactMap(\.self), listener.addresses).map { address, inUse in
+      var address = address
+      address.port = inUse.port ?? 0
+      return address
+    }
   }
 
   private static func listeners(_ settings: Settings, _ credentials: TLSCredentials?,
@@ -115,13 +166,15 @@ struct Server {
     credentials.reload()
   }
 
-  /// NOT_SERVING, drain, write what was accepted, stop the database. Nothing acknowledged is lost, however it ends.
+  /// NOT_SERVING, drain, write what waits, stop the database. Nothing acknowledged is lost, however it ends.
   func stop() async {
     logger.notice("shutting down")
+    watch.cancel()
     health.shutDown()
     await listener.drain(deadline: settings.drainTimeout)
     do {
       try await Database.onOwnThread { [pipeline] in pipeline.stop(deadline: Self.pipelineDeadline) }
+      registry.close()
       try await group.shutdownGracefully()
     } catch {
       logger.error("shutdown was not clean", metadata: ["error": "\(error)"])

@@ -12,6 +12,8 @@ struct Settings: Sendable {
   var tls: TLSSettings?
   /// Empty: no page of another origin may call.
   var corsOrigins: [String]
+  /// Whether the reflection services are there.
+  var reflection: Bool
   var dataDirectory: String
   /// Secret: may hold a password. nil = the embedded database.
   var databaseURL: String?
@@ -21,6 +23,7 @@ struct Settings: Sendable {
   var drainTimeout: Duration
   var eventLoops: Int
   var limits: LimitSettings
+  var journal: JournalSettings
   /// Settings that were given though their feature has not been built.
   var withoutEffect: [String]
 
@@ -84,6 +87,13 @@ struct Settings: Sendable {
     }
     tls = try TLSSettings(text)
     corsOrigins = try (text(.corsOrigins) ?? "").split(separator: ",").map { try Self.origin(String($0)) }
+    // A boolean of the file is no text, and as a number it would be 0 or 1.
+    let key = ConfigKey([SettingKey.reflection.name])
+    switch config.string(forKey: key) ?? config.bool(forKey: key).map({ String($0) }) ?? text(.reflection) {
+    case "true": reflection = true
+    case "false": reflection = false
+    case let other: throw SettingsError("reflection is \(other ?? ""); true or false is needed")
+    }
     dataDirectory = URL(fileURLWithPath: text(.dataDir) ?? "").standardizedFileURL.path
     databaseURL = text(.databaseURL)
     guard let level = Logger.Level(rawValue: text(.logLevel) ?? "") else {
@@ -100,6 +110,7 @@ struct Settings: Sendable {
     drainTimeout = .seconds(try number(.drainTimeoutSeconds, 0...3600) ?? 10)
     eventLoops = try number(.eventLoops, 1...1024) ?? ProcessInfo.processInfo.activeProcessorCount
     limits = try LimitSettings(eventLoops: eventLoops, number)
+    journal = try JournalSettings(maximumMessageMiB: limits.maximumMessageMiB, number)
     self.withoutEffect = withoutEffect
   }
 
@@ -123,6 +134,7 @@ struct Settings: Sendable {
       (SettingKey.tlsKey.name, tls?.files.key ?? ""),
       (SettingKey.tlsClientCA.name, tls?.files.clientAuthorities ?? ""),
       (SettingKey.corsOrigins.name, corsOrigins.joined(separator: ",")),
+      (SettingKey.reflection.name, "\(reflection)"),
       (SettingKey.dataDir.name, dataDirectory),
       (SettingKey.databaseURL.name, databaseURL == nil ? "" : "***"),
       (SettingKey.logLevel.name, logLevel.rawValue),
@@ -130,7 +142,7 @@ struct Settings: Sendable {
       (SettingKey.maxReadingAgeDays.name, "\(maximumReadingAge.components.seconds / 86_400)"),
       (SettingKey.drainTimeoutSeconds.name, "\(drainTimeout.components.seconds)"),
       (SettingKey.eventLoops.name, "\(eventLoops)"),
-    ] + limits.description
+    ] + limits.description + journal.description
   }
 }
 

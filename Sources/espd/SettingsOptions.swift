@@ -13,6 +13,7 @@ struct SettingsOptions: ParsableArguments {
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.tlsKey.meaning)) var tlsKey: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.tlsClientCA.meaning)) var tlsClientCA: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.corsOrigins.meaning)) var corsOrigins: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.reflection.meaning)) var reflection: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.dataDir.meaning)) var dataDir: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.databaseURL.meaning)) var databaseURL: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.logLevel.meaning)) var logLevel: String?
@@ -32,7 +33,7 @@ struct SettingsOptions: ParsableArguments {
   func load() async throws -> Settings {
     let flags: [(SettingKey, String?)] = [
       (.listen, listen), (.tlsListen, tlsListen), (.tlsCert, tlsCert), (.tlsKey, tlsKey), (.tlsClientCA, tlsClientCA),
-      (.corsOrigins, corsOrigins), (.dataDir, dataDir), (.databaseURL, databaseURL),
+      (.corsOrigins, corsOrigins), (.reflection, reflection), (.dataDir, dataDir), (.databaseURL, databaseURL),
       (.logLevel, logLevel), (.logFormat, logFormat),
       (.maxReadingAgeDays, maxReadingAgeDays), (.drainTimeoutSeconds, drainTimeoutSeconds), (.eventLoops, eventLoops),
     ]

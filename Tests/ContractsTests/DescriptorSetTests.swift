@@ -87,6 +87,16 @@ import Testing
     #expect(Self.set.rule(path: "/esp.v1.TelemetryService/\(method)") == rule)
   }
 
+  @Test("the rules of the admin methods: no role but the admin's has their permissions", arguments: [
+    ("GetServerInfo", "GET /api/v1/admin/server", "", "admin:read", .call),
+    ("ListStreams", "GET /api/v1/admin/streams", "", "admin:read", .call),
+    ("KillStream", "POST /api/v1/admin/streams/{stream_id}/kill", "*", "admin:write", .body),
+  ] as [(String, String, String, String, ESPOptionsV1.Audit)])
+  func adminRules(method: String, route: String, body: String, permission: String, audit: ESPOptionsV1.Audit) throws {
+    let rule = try #require(Self.set.rules["esp.v1.AdminService.\(method)"])
+    #expect(rule.route == route && rule.body == body && rule.permission == permission && rule.audit == audit)
+  }
+
   @Test("methods that are not ours have no rule", arguments: [
     "/grpc.health.v1.Health/Check", "/esp.v1.Nothing/Ingest", "esp.v1.TelemetryService.Ingest", "", "/",
   ])

@@ -31,7 +31,8 @@ from sender import Sender, assert_stored_once
 from wire import INGEST_STREAM, Wire, frame
 
 GRPCURL = Path(sys.executable).parent / "grpcurl"
-SERVICES = ["esp.v1.TelemetryService", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+TELEMETRY = "esp.v1.TelemetryService"
+SERVICES = ["esp.v1.AdminService", TELEMETRY, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection"]
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
@@ -56,7 +57,7 @@ def test_a_watch_sees_that_the_server_goes_away(espd: Espd):
     with open_channel(espd.target) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch
         whole = watch(health_pb2.HealthCheckRequest(), timeout=60)
-        one = watch(health_pb2.HealthCheckRequest(service=SERVICES[0]), timeout=60)
+        one = watch(health_pb2.HealthCheckRequest(service=TELEMETRY), timeout=60)
         unknown = watch(health_pb2.HealthCheckRequest(service="esp.v2.Nothing"), timeout=60)
         assert [next(answer).status for answer in (whole, one, unknown)] == [SERVING, SERVING, SERVICE_UNKNOWN]
         espd.terminate()
@@ -89,13 +90,13 @@ def json_values(text: str) -> list[dict[str, object]]:
 
 def test_grpcurl_lists_and_describes(shared: Espd):
     assert grpcurl(shared.target, "list").split() == SERVICES
-    methods = grpcurl(shared.target, "list", SERVICES[0]).split()
+    methods = grpcurl(shared.target, "list", TELEMETRY).split()
     assert {"Ingest", "IngestReading", "IngestStream", "QueryReadings", "ExportReadings"} <= {
         method.rpartition(".")[2] for method in methods}
     text = grpcurl(shared.target, "describe", "esp.v1.Reading")
     assert "string device_id = 1;" in text
     assert "optional float temperature = 3" in text
-    text = grpcurl(shared.target, "describe", f"{SERVICES[0]}.IngestStream")
+    text = grpcurl(shared.target, "describe", f"{TELEMETRY}.IngestStream")
     assert "( stream .esp.v1.IngestStreamRequest ) returns ( stream .esp.v1.IngestStreamResponse )" in text
 
 
@@ -103,20 +104,20 @@ def test_grpcurl_sends_queries_exports_and_streams(shared: Espd, name: str):
     times = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60 + second)) for second in range(3)]
     readings = [{"device_id": name, "timestamp": stamp, "temperature": 85.5} for stamp in times]
     request = json.dumps({"readings": readings[:2]})
-    (answer,) = json_values(grpcurl(shared.target, f"{SERVICES[0]}/Ingest", data=request))
+    (answer,) = json_values(grpcurl(shared.target, f"{TELEMETRY}/Ingest", data=request))
     assert answer["result"]["stored"] == 2
 
     batch = {"batch": {"sequence": 1, "readings": readings[2:]}}
     requests = json.dumps({"open": {"producer_id": name}}) + json.dumps(batch)
-    opened, result = json_values(grpcurl(shared.target, f"{SERVICES[0]}/IngestStream", data=requests))
+    opened, result = json_values(grpcurl(shared.target, f"{TELEMETRY}/IngestStream", data=requests))
     assert opened["opened"]["maxBatchReadings"] == 100_000
     assert result["result"]["stored"] == 1
 
     query = json.dumps({"device_id": [name], "order": "ORDER_ASC"})
-    (page,) = json_values(grpcurl(shared.target, f"{SERVICES[0]}/QueryReadings", data=query))
+    (page,) = json_values(grpcurl(shared.target, f"{TELEMETRY}/QueryReadings", data=query))
     assert [one["reading"]["timestamp"] for one in page["readings"]] == times
     devices = json.dumps({"device_id": [name]})
-    exported = json_values(grpcurl(shared.target, f"{SERVICES[0]}/ExportReadings", data=devices))
+    exported = json_values(grpcurl(shared.target, f"{TELEMETRY}/ExportReadings", data=devices))
     assert [one["reading"]["reading"]["temperature"] for one in exported] == [85.5] * 3
 
 
@@ -253,10 +254,11 @@ def test_a_call_during_the_drain_is_unavailable(make_espd: Callable[..., Espd], 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_at_once_and_nothing_acknowledged_is_lost(espd: Espd, name: str, number: int):
-    with Wire(espd.port) as wire, open_channel(espd.target) as channel, IngestStream(channel, name) as stream:
+    with Wire(espd.port) as wire, open_channel(espd.target) as channel, IngestStream(
+            channel, name, level=pb.ACK_LEVEL_DURABLE) as stream:
         stream.opened()
         stream.send_batches([make_batch(name, 1)])
-        stream.result()
+        assert stream.result().ack_level == pb.ACK_LEVEL_DURABLE
         wire.send(wire.open("/esp.v1.TelemetryService/Ingest"), b"\0\0")
         postmaster = espd.postmaster_pid()
         os.kill(espd.pid, number)
@@ -267,7 +269,7 @@ def test_a_second_signal_ends_it_at_once_and_nothing_acknowledged_is_lost(espd: 
         assert time.monotonic() - began < 5
     wait_for(lambda: espd.postmaster_pid() != postmaster, "the database follows")
     espd.start()
-    assert espd.database.count("telemetry") == 3
+    wait_for(lambda: espd.database.count("telemetry") == 3, "what was durable is stored")
 
 
 def test_a_resuming_client_rides_through_three_restarts(espd: Espd, name: str):

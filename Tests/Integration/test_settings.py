@@ -214,7 +214,8 @@ def test_the_folder_and_the_socket_are_private(shared: Espd):
 def ingest_and_query(espd: Espd) -> None:
     with open_channel(espd.target) as channel:
         stub = telemetry_pb2_grpc.TelemetryServiceStub(channel)
-        assert stub.Ingest(pb.IngestRequest(readings=make_batch("d", 1).readings), timeout=30).result.stored == 3
+        request = pb.IngestRequest(readings=make_batch("d", 1).readings, ack_level=pb.ACK_LEVEL_COMMITTED)
+        assert stub.Ingest(request, timeout=30).result.stored == 3
         request = pb.QueryReadingsRequest(device_id=["d"])
         request.start_time.FromSeconds(int(time.time()) - 2 * 86_400)
         assert len(stub.QueryReadings(request, timeout=30).readings) == 3
@@ -280,8 +281,10 @@ def test_migrations_of_an_external_database():
         assert wanted <= tables(cluster.database)
 
         cluster.database.run("INSERT INTO producer_cursor (producer_id, last_sequence) VALUES ('p', 1)")
-        refused = migrate("down")
-        assert_failure(refused, "producer_cursor holds rows")
+        # The newer ones have nothing of their own to lose; the first one made the tables.
+        for _ in up.stdout.splitlines()[1:]:
+            assert migrate("down").stdout.startswith("took back ")
+        assert_failure(migrate("down"), "producer_cursor holds rows")
         assert cluster.database.count("producer_cursor") == 1
 
         cluster.database.run("DELETE FROM producer_cursor")
@@ -290,7 +293,7 @@ def test_migrations_of_an_external_database():
             assert down.stdout.startswith("took back "), down.stderr
             steps += 1
             assert steps < 100
-        assert steps == len(up.stdout.splitlines())
+        assert steps == 1
         assert tables(cluster.database) & wanted == set()
         assert migrate("up").stdout == up.stdout
 
@@ -301,10 +304,13 @@ def test_migrations_of_the_embedded_database(make_espd: Callable[..., Espd], nam
     assert_failure(locked, "in use by another espd")
     with open_channel(espd.target) as channel:
         stub = telemetry_pb2_grpc.TelemetryServiceStub(channel)
-        stub.Ingest(pb.IngestRequest(readings=make_batch(name, 1).readings), timeout=30)
+        readings = make_batch(name, 1).readings
+        stub.Ingest(pb.IngestRequest(readings=readings, ack_level=pb.ACK_LEVEL_COMMITTED), timeout=30)
     espd.stop()
     assert statuses(run_espd("migrate", "status", "--data-dir", espd.data)) == {"applied"}
-    assert_failure(run_espd("migrate", "down", "--data-dir", espd.data), "telemetry holds rows")
+    while (down := run_espd("migrate", "down", "--data-dir", espd.data)).returncode == 0:
+        assert down.stdout.startswith("took back ")
+    assert_failure(down, "telemetry holds rows")
     assert espd.postmaster_pid() is None, "a command stops the database that it started"
     espd.start()
     assert espd.database.count("telemetry", f"device_id = '{name}'") == 3

@@ -87,8 +87,8 @@ class Answer:
 class Wire:
     """One HTTP/2 connection. Settings, pings and windows are taken care of; everything else is the caller's."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), TIMEOUT)
         # Nothing is checked on the way out: what is wrong must reach the server.
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             validate_outbound_headers=False, normalize_outbound_headers=False))

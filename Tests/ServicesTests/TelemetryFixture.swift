@@ -16,7 +16,9 @@ import TestSupport
 final class TelemetryFixture: Sendable {
   let store: MemoryStore
   let pipeline: IngestPipeline
+  private let latencies: AckLatencies
   let loop: any EventLoop
+  let facts = ServerFacts()
   private let group: MultiThreadedEventLoopGroup
 
   /// On a busy machine a test may take longer than the pause after which a heartbeat comes.
@@ -27,23 +29,29 @@ final class TelemetryFixture: Sendable {
   }
   private let handler: NIOLoopBoundBox<RPCHandler>
 
-  init(cursors: [String: UInt64] = [:], maximumQueuedReadings: Int = 1_000_000,
+  private let journals = TemporaryJournals()
+
+  init(cursors: [String: UInt64] = [:], maximumJournalBytes: Int = 64 << 20,
        streamLimits: IngestStreamLimits = TelemetryFixture.withoutHeartbeats) throws {
     let store = MemoryStore(cursors: cursors)
     self.store = store
-    var limits = IngestPipeline.Limits()
-    limits.maximumQueuedReadings = maximumQueuedReadings
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    pipeline = IngestPipeline(limits: limits, logger: logger)
-    pipeline.start { store }
+    let (live, historical) = try journals.open(maximumBytes: maximumJournalBytes, segmentBytes: 64 << 10)
+    pipeline = IngestPipeline(live: live, historical: historical,
+                              coding: TelemetryService.journalCoding(rules: ReadingRules()), logger: logger)
+    try pipeline.start { store }
     group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     loop = group.next()
     // No test here reads: the reader never connects.
     let reader = ReadingReader(try PostgresLocation("host=/nowhere dbname=none"), logger: logger)
+    let latencies = AckLatencies()
+    self.latencies = latencies
     let service = TelemetryService(pipeline: pipeline, reader: reader, rules: ReadingRules(), group: group,
-                                   streamLimits: streamLimits)
-    let handler = RPCHandler(eventLoop: loop, router: RPCRouter(service.methods),
-                             statusFields: StatusFields(encodeDetails: StatusDetails.encode))
+                                   streamLimits: streamLimits, latencies: latencies)
+    let registry = CallRegistry()
+    let methods = service.methods + AdminService(registry: registry, facts: facts).methods
+    let handler = RPCHandler(eventLoop: loop, router: RPCRouter(methods),
+                             statusFields: StatusFields(encodeDetails: StatusDetails.encode), registry: registry)
     self.handler = NIOLoopBoundBox.makeBoxSendingValue(handler, eventLoop: loop)
   }
 
@@ -54,9 +62,13 @@ final class TelemetryFixture: Sendable {
     try await group.shutdownGracefully()
   }
 
-  func open(_ path: String) async throws -> TestCall {
+  var ingestFacts: @Sendable () -> IngestFacts {
+    { [pipeline, latencies] in IngestFacts(pipeline, latencies) }
+  }
+
+  func open(_ path: String, of service: String = "TelemetryService") async throws -> TestCall {
     let box = try await loop.submit { [self] in
-      let exchange = MemoryExchange(path: "/esp.v1.TelemetryService/\(path)")
+      let exchange = MemoryExchange(path: "/esp.v1.\(service)/\(path)")
       exchange.delegate = handler.value.accept(exchange)
       return NIOLoopBoundBox(exchange, eventLoop: self.loop)
     }.get()
@@ -103,8 +115,15 @@ struct TestCall: Sendable {
 }
 
 extension ESPV1.IngestStreamRequest {
-  static func open(_ producerID: String) -> Self {
-    .with { $0.message = .open(.with { $0.producerID = producerID }) }
+  static func open(_ producerID: String, _ level: ESPV1.AckLevel = .unspecified,
+                   isHistorical: Bool = false) -> Self {
+    .with { message in
+      message.message = .open(.with {
+        $0.producerID = producerID
+        $0.ackLevel = level
+        $0.historical = isHistorical
+      })
+    }
   }
 
   static func batch(_ sequence: UInt64, _ readings: [ESPV1.Reading]) -> Self {

@@ -50,6 +50,103 @@ extension TelemetryServiceProtocol {
   }
 }
 
+/// Looks into the running server and ends streams.
+package protocol AdminServiceProtocol: Sendable {
+  /// Says what the server runs with: addresses, limits and manners that a client must keep to, and what is open now.
+  func getServerInfo(
+    _ request: ESPV1.GetServerInfoRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.GetServerInfoResponse
+  /// Lists the open streaming calls of all clients, oldest first, in pages.
+  func listStreams(
+    _ request: ESPV1.ListStreamsRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.ListStreamsResponse
+  /// Ends one streaming call: its client gets ABORTED with the reason. What it had acknowledged stays.
+  func killStream(
+    _ request: ESPV1.KillStreamRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.KillStreamResponse
+}
+
+extension AdminServiceProtocol {
+  /// The methods of esp.v1.AdminService.
+  package var methods: [RPCMethod] {
+    [
+      .unary("/esp.v1.AdminService/GetServerInfo") {
+        (
+          request: ESPV1.GetServerInfoRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.GetServerInfoResponse in
+        try await getServerInfo(request, context: context)
+      },
+      .unary("/esp.v1.AdminService/ListStreams") {
+        (
+          request: ESPV1.ListStreamsRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.ListStreamsResponse in
+        try await listStreams(request, context: context)
+      },
+      .unary("/esp.v1.AdminService/KillStream") {
+        (
+          request: ESPV1.KillStreamRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.KillStreamResponse in
+        try await killStream(request, context: context)
+      },
+    ]
+  }
+}
+
+/// Keeps what ingest quarantined until somebody decides about it.
+package protocol DeadLetterServiceProtocol: Sendable {
+  /// Returns dead letters, newest first, in pages.
+  func listDeadLetters(
+    _ request: ESPV1.ListDeadLettersRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.ListDeadLettersResponse
+  /// Judges dead letters again by today's rules; those that are valid now are stored, each exactly once, and are dead
+  /// letters no more.
+  func requeueDeadLetters(
+    _ request: ESPV1.RequeueDeadLettersRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.RequeueDeadLettersResponse
+  /// Deletes dead letters for good.
+  func discardDeadLetters(
+    _ request: ESPV1.DiscardDeadLettersRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.DiscardDeadLettersResponse
+}
+
+extension DeadLetterServiceProtocol {
+  /// The methods of esp.v1.DeadLetterService.
+  package var methods: [RPCMethod] {
+    [
+      .unary("/esp.v1.DeadLetterService/ListDeadLetters") {
+        (
+          request: ESPV1.ListDeadLettersRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.ListDeadLettersResponse in
+        try await listDeadLetters(request, context: context)
+      },
+      .unary("/esp.v1.DeadLetterService/RequeueDeadLetters") {
+        (
+          request: ESPV1.RequeueDeadLettersRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.RequeueDeadLettersResponse in
+        try await requeueDeadLetters(request, context: context)
+      },
+      .unary("/esp.v1.DeadLetterService/DiscardDeadLetters") {
+        (
+          request: ESPV1.DiscardDeadLettersRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.DiscardDeadLettersResponse in
+        try await discardDeadLetters(request, context: context)
+      },
+    ]
+  }
+}
+
 extension GRPCHealthV1 {
   package protocol HealthProtocol: Sendable {
     func check(
