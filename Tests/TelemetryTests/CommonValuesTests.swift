@@ -46,7 +46,8 @@ import Testing
     let legal = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-".utf8)
     for byte in UInt8.min...UInt8.max {
       for id in [[byte], [0x41, byte], [byte, 0x41], [0x41, byte, 0x7a]] {
-        #expect(ReadingRules.isValidID(id.span) == legal.contains(byte), "\(byte)")
+        let isValid = ReadingRules.isValidID(id.span)
+        #expect(isValid == legal.contains(byte), "\(byte)")
       }
     }
   }
