@@ -4,19 +4,24 @@ record of both outside of itself.
 Usage: spool_gateway.py TARGET PRODUCER LEVEL HISTORICAL READINGS BATCHES START FOLDER. START is the time of the feed's
 first reading in microseconds. In FOLDER, a line each, only ever appended: `sent` (number of a batch for which `send`
 has returned, before the next `send`), `acks` (sequence and level of an answer), `lost` and `forgotten` (first and
-last). Exit code 3: the spool lacks a batch for which `send` had returned.
+last). `allowed` is the test's: the number of the last batch that may be sent now. Exit code 3: the spool lacks a batch
+for which `send` had returned.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 from espclient import StoreAndForward
 from espclient.protocol import telemetry_pb2 as pb
 
 from readings import Feed
+
+POLL = 0.02
+"""Seconds between looks at what is allowed."""
 
 
 class Record:
@@ -54,6 +59,8 @@ def main() -> int:
             print(f"the spool ends with {sender.newest}, but send had returned for {known}", file=sys.stderr)
             return 3
         for number in range(sender.newest + 1, int(batches) + 1):
+            while number > int((folder / "allowed").read_text()):
+                time.sleep(POLL)
             assert sender.send(feed.batch(number)) == number
             sent.add(number)
         sender.flush()

@@ -32,6 +32,7 @@ class Gateway:
         self.feed, self.level, self.batches = feed, level, batches
         self.folder = espd.folder / feed.name
         self.folder.mkdir()
+        self.allow(1)
         self._command = [sys.executable, "-B", HERE / "spool_gateway.py", espd.target, feed.name, level,
                          str(int(historical)), str(feed.readings), str(batches), str(feed.start_us), self.folder]
         self._environment = environment({}) | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
@@ -41,15 +42,18 @@ class Gateway:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command, env=self._environment, stderr=log)
 
-    def kill(self) -> bool:
-        """kill -9 and start again; False when it had ended."""
-        if self._process.poll() is not None:
-            self.finish(1)
-            return False
+    def allow(self, number: int) -> None:
+        """It may send up to this batch: so it is at work until the last kill."""
+        fresh = self.folder / "allowed.new"
+        fresh.write_text(str(number))
+        fresh.replace(self.folder / "allowed")
+
+    def kill(self) -> None:
+        """kill -9 and start again."""
+        assert self._process.poll() is None, (self.folder / "log").read_text()[-2000:]
         self._process.kill()
         self._process.wait()
         self._start()
-        return True
 
     def finish(self, timeout: float) -> None:
         code = self._process.wait(timeout)
@@ -104,20 +108,21 @@ def test_gateways_server_and_database_die_at_random_moments(
     rng.shuffle(moments)
     done: Counter[str] = Counter()
     try:
-        for moment in moments:
-            # Most kills find a gateway at work: the next one comes before it can be through.
+        for place, moment in enumerate(moments):
+            for gateway in gateways:
+                gateway.allow(batches * (place + 1) // (len(moments) + 1))
             time.sleep(rng.uniform(0, 0.4))
             if moment == "espd":
                 espd.kill()
                 espd.start()
             elif moment == "gateway":
-                rng.shuffle(gateways)
-                if not any(gateway.kill() for gateway in gateways):
-                    continue
+                rng.choice(gateways).kill()
             else:
                 rng.choice([cluster.stop, cluster.kill, lambda: cluster.stop("immediate")])()
                 cluster.start()
             done[moment] += 1
+        for gateway in gateways:
+            gateway.allow(batches)
         for gateway in gateways:
             gateway.finish(1200 if is_full else 120)
     finally:
