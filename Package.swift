@@ -29,6 +29,8 @@ func library(_ name: String, apt: String) -> Target {
 
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
@@ -46,10 +48,12 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
@@ -79,23 +83,24 @@ let package = Package(
     // 3: listening, methods on decoded messages, and the way of a batch.
     module("HTTPServer", ["HTTP1", "HTTP2", "HTTPCore", nioCore, nioPosix, logging]),
     module("RPCMessages", ["Protobuf", "RPC", "Status"]),
-    module("Pipeline", ["HTTPCore", "PostgresStore", "Status", "Telemetry", logging]),
+    module("Pipeline", ["HTTPCore", "Journal", "PostgresStore", "Status", "Telemetry", deque, logging]),
 
     // 4: the contract as Swift.
     module("Contracts", ["CContracts", "HTTPCore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry"]),
 
     // 5: what each RPC does.
     module("Services", [
-      "Contracts", "HTTPCore", "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Status", "Telemetry",
-      nioCore,
+      "Contracts", "HTTPCore", "Journal", "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Status",
+      "Telemetry", histogram, nioCore,
     ]),
 
     // 6: wiring.
     .executableTarget(
       name: "espd",
       dependencies: [
-        "Contracts", "HTTP2", "HTTPCore", "HTTPServer", "Pipeline", "PostgresStore", "RPC", "Services", "TLS",
-        "Telemetry", arguments, configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
+        "Contracts", "HTTP2", "HTTPCore", "HTTPServer", "Journal", "Pipeline", "PostgresStore", "RPC", "Services",
+        "TLS", "Telemetry",
+        arguments, configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
 
@@ -127,7 +132,8 @@ let package = Package(
     tests("TelemetryTests", ["Telemetry"]),
     // Doubles of the ports that tests replace.
     .target(
-      name: "TestSupport", dependencies: ["HTTPCore", "Pipeline", "PostgresStore", "RPC", "Telemetry"],
+      name: "TestSupport",
+      dependencies: ["HTTPCore", "Journal", "Pipeline", "PostgresStore", "RPC", "Telemetry", logging],
       path: "Tests/TestSupport", swiftSettings: strict),
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
@@ -140,9 +146,12 @@ let package = Package(
     // The program that a test kills.
     .executableTarget(
       name: "JournalWriter", dependencies: ["Journal", logging], path: "Tests/JournalWriter", swiftSettings: strict),
-    tests("PipelineTests", ["HTTPCore", "Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
+    tests("PipelineTests", [
+      "HTTPCore", "Journal", "Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging,
+    ]),
     tests("ServicesTests", [
-      "Contracts", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry", "TestSupport", logging,
+      "Contracts", "Journal", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry", "TestSupport",
+      logging,
       nioCore, nioPosix,
     ]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),

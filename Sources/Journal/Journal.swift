@@ -40,21 +40,34 @@ package final class Journal: Sendable {
 
   deinit { close() }
 
-  /// Queues a record and returns where it stands. When it is durable, or is not going to be, `completion` is called,
-  /// once, on the journal's thread, in the order of the appends; it must not block. When this throws nothing was queued
-  /// and nothing is called: `.full`, `.diskFull` and `.busy` pass, so try again later.
-  @discardableResult
-  package func append(
-    _ record: borrowing JournalRecord,
-    completion: @escaping @Sendable (Result<JournalPosition, JournalError>) -> Void
-  ) throws(JournalError) -> JournalPosition {
+  /// Checks a record and makes its checksum. Throws `.recordTooLarge`.
+  package func prepare(_ record: consuming JournalRecord) throws(JournalError) -> PreparedRecord {
     let length = RecordHeader.length(of: record)
     let limit = state.limits.largestRecordBytes
     guard RecordHeader.padded(length) <= limit else { throw .recordTooLarge(bytes: length, limit: limit) }
     precondition(record.producerID.utf8.count <= UInt16.max && record.principal.utf8.count <= UInt16.max,
                  "names are at most 65,535 bytes long")
-    // The long checksum is made here, before the lock.
-    return try state.append(record, RecordHeader(record, length: length), completion)
+    let header = RecordHeader(record, length: length)
+    return PreparedRecord(record: record, header: header)
+  }
+
+  /// Queues a record and returns where it stands. When it is durable, or is not going to be, `completion` is called,
+  /// once, on the journal's thread, in the order of the appends; it must not block. When this throws nothing was queued
+  /// and nothing is called: `.full`, `.diskFull` and `.busy` pass, so try again later.
+  @discardableResult
+  package func append(
+    _ prepared: borrowing PreparedRecord,
+    completion: @escaping @Sendable (Result<JournalPosition, JournalError>) -> Void
+  ) throws(JournalError) -> JournalPosition {
+    try state.append(prepared.record, prepared.header, completion)
+  }
+
+  /// Prepares and appends.
+  @discardableResult
+  package func append(
+    _ record: JournalRecord, completion: @escaping @Sendable (Result<JournalPosition, JournalError>) -> Void
+  ) throws(JournalError) -> JournalPosition {
+    try append(try prepare(record), completion: completion)
   }
 
   /// All records before `position` are not needed any more: segments that lie wholly before it are used again.

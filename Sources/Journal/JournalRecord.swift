@@ -42,3 +42,9 @@ package struct JournalRecord: Sendable, Equatable {
     self.payload = payload
   }
 }
+
+/// A record with its checksum, ready to be appended: the long part of the work, done before any lock is taken.
+package struct PreparedRecord: Sendable {
+  let record: JournalRecord
+  let header: RecordHeader
+}

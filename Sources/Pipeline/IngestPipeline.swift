@@ -1,10 +1,16 @@
-// Takes submissions from all loops, commits what waits in one transaction, and tells each what became of it.
+// Takes submissions from all loops into the journal, commits what is durable in transactions, and tells each what
+// became of it.
 //
-// One thread writes; while it waits for the database, the next transaction gathers by itself, so there is no linger
-// (PITFALLS.md 4). Order is kept per producer because there is one queue and one writer.
+// One thread writes to the database; while it waits, the next transaction gathers by itself, so there is no linger
+// (PITFALLS.md 4). Order is kept per producer because a journal is in order, there is one writer, and a producer uses
+// one journal at a time.
+//
+// It is long because all that happens under its one lock is in it.
+internal import DequeModule
 internal import Dispatch
 internal import Foundation
 package import HTTPCore
+package import Journal
 package import Logging
 internal import PostgresStore
 package import Status
@@ -14,55 +20,89 @@ internal import Telemetry
 /// The way from a validated batch to a committed transaction.
 package final class IngestPipeline: Sendable {
   package struct Limits: Sendable {
-    /// Readings that may wait: 1 M are about 100 MB. Beyond: unary calls get RESOURCE_EXHAUSTED, streams wait.
-    package var maximumQueuedReadings = 1_000_000
+    /// Bytes of decoded batches that wait for the database, for each journal: a second of the fastest ingest. Beyond:
+    /// they are dropped and read from the journal again.
+    package var maximumQueuedBytes = 32 << 20
     /// Readings a transaction begins with at most; one submission is never split. Beyond 10,000 the rate grows no more
     /// and the ack only gets later (ARCHITECTURE.md 3).
     package var maximumTransactionReadings = 10_000
+    /// The same of backfill: a live batch never waits for more than this.
+    package var maximumBackfillReadings = 2_000
+    /// While live readings wait, one transaction in so many is of backfill.
+    package var backfillTurn = 4
 
     package init() {}
   }
 
-  private struct State {
-    /// Submissions from `queueStart` on wait; those before it are taken and are removed many at once.
-    var queue: [Submission?] = []
-    var queueStart = 0
-    var queuedReadings = 0
-    var loads: [(producerID: String, completion: @Sendable (ProducerTable.Settlement) -> Void)] = []
+  struct State {
+    /// By `IngestPriority.rawValue`.
+    var queues: [JournalQueue]
+    var loads: [Load] = []
     var producers = ProducerTable()
+    var counters = IngestCounters()
+    var turn = 0
     var isStopping = false
     var isThreadAsleep = false
     var storeStop: StopSignal?
   }
 
-  package let limits: Limits
-  private let budget: ByteBudget
-  private let logger: Logger
-  private let state = Mutex(State())
-  private let wake = DispatchSemaphore(value: 0)
-  private let ended = DispatchSemaphore(value: 0)
+  typealias Load = (producerID: String, completion: @Sendable (RPCStatus?) -> Void)
 
-  /// - Parameter budget: what is counted from `submit` until it is settled; the process has one.
-  package init(limits: Limits = Limits(), budget: ByteBudget = ByteBudget(), logger: Logger) {
+  package let limits: Limits
+  let coding: any JournalCoding
+  let journals: [Journal]
+  let budget: ByteBudget
+  private let logger: Logger
+  let state: Mutex<State>
+  let wake = DispatchSemaphore(value: 0)
+  private let ended = DispatchSemaphore(value: 0)
+  /// Told of each committed batch.
+  let observer: (any CommitObserver)?
+
+  /// - Parameters:
+  ///   - live: the journal of `IngestPriority.live`; `stop` closes both.
+  ///   - budget: what is counted while batches are in memory; the process has one.
+  package init(live: Journal, historical: Journal, coding: any JournalCoding, observer: (any CommitObserver)? = nil,
+               limits: Limits = Limits(), budget: ByteBudget = ByteBudget(), logger: Logger) {
+    journals = [live, historical]
+    state = Mutex(State(queues: journals.map { JournalQueue($0) }))
+    self.coding = coding
+    self.observer = observer
     self.limits = limits
     self.budget = budget
     self.logger = logger
   }
 
-  /// Starts the writer thread. `makeStore` is called on it: the store lives and dies there.
-  package func start(_ makeStore: @escaping @Sendable () -> any ReadingStore) {
+  /// Starts the writer thread and returns when it knows every producer that the journals have something of. Blocks, for
+  /// as long as the database is away: not for a loop or the shared pool. `makeStore` is called on the thread: the store
+  /// lives and dies there. Throws when a journal can't be read.
+  package func start(_ makeStore: @escaping @Sendable () -> any ReadingStore) throws {
+    let started = DispatchSemaphore(value: 0)
+    let failure = Mutex<(any Error)?>(nil)
     let thread = Thread { [self] in
       let store = makeStore()
       state.withLock { $0.storeStop = store.stopSignal }
-      PipelineWriter(pipeline: self, store: store, logger: logger).run()
+      let writer = PipelineWriter(pipeline: self, store: store, logger: logger)
+      do {
+        try writer.recover(journals)
+        started.signal()
+        writer.run()
+      } catch {
+        failure.withLock { $0 = error }
+        started.signal()
+      }
+      abandon()
       ended.signal()
     }
     thread.name = "pipeline"
     thread.start()
+    started.wait()
+    if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
-  /// Takes nothing more, writes what waits, and ends the thread. What a database that is away has not taken after
-  /// `deadline` fails as UNAVAILABLE. Blocks: not for a loop or the shared pool.
+  /// Takes nothing more, writes what waits, ends the thread and closes the journals. What a database that is away has
+  /// not taken after `deadline` stays in the journal for the next start; who waited for its commit is told UNAVAILABLE.
+  /// Blocks: not for a loop or the shared pool.
   package func stop(deadline: Duration) {
     wakeThread { $0.isStopping = true }
     let end = DispatchTime.now() + .milliseconds(Int(deadline / .milliseconds(1)))
@@ -72,95 +112,157 @@ package final class IngestPipeline: Sendable {
     }
     // Stays signalled: a second stop returns at once.
     ended.signal()
+    for journal in journals { journal.close() }
   }
+
+  /// Readings by what became of them.
+  package var counters: IngestCounters { state.withLock { $0.counters } }
 
   // MARK: Handing over (any thread)
 
-  /// Hands a submission over; for a claimed one the step of the sequence is checked in the same breath.
+  /// Makes known a producer that nobody else can be: one of this server's own for readings that come without one.
+  package func register(ownProducer id: String) {
+    state.withLock { $0.producers.load(id, committed: 0) }
+  }
+
+  /// Hands a submission over; the step of the sequence is checked in the same breath.
   package func submit(_ submission: Submission) -> Admission {
-    var duplicate = false
-    var admission = Admission.accepted
-    wakeThread { state in
-      if state.isStopping { admission = .stopping; return }
-      if state.queuedReadings > limits.maximumQueuedReadings {
-        admission = .overloaded(queuedReadings: state.queuedReadings)
-        return
-      }
-      if let claim = submission.claim {
-        switch state.producers.step(claim.producerID, claim.sequence, claim.owner) {
-        case .next: state.producers.accept(claim.producerID, claim.sequence)
-        case .duplicate: duplicate = true; return
-        case .duplicateInFlight: return Self.wait(&state, claim, submission.completion)
-        case .gap(let expected): admission = .gap(expected: expected); return
-        case .takenOver: admission = .takenOver; return
-        case .conflicted: admission = .conflicted; return
-        case .unknown: admission = .unknownProducer; return
-        }
-      }
-      state.queue.append(submission)
-      state.queuedReadings += submission.readingCount
-      // Before the writer can see it, and settle it.
-      budget.take(submission.byteCount, of: .held)
+    let (claim, priority) = (submission.claim, submission.priority)
+    let record: PreparedRecord
+    do throws(JournalError) {
+      record = try journals[priority.rawValue].prepare(JournalRecord(
+        kind: submission.message.kind.rawValue, producerID: claim.producerID, sequence: claim.sequence,
+        receivedAt: submission.message.receivedAt, payload: submission.message.bytes))
+    } catch {
+      return .refused(error.rpcStatus)
     }
-    if duplicate { submission.completion(.duplicate) }
+    var calls: [ProducerTable.Call] = []
+    let admission = state.withLock { state -> Admission in
+      if state.isStopping { return .stopping }
+      switch state.producers.step(claim, priority) {
+      case .next: return append(submission, record, &state)
+      case .duplicate(let level):
+        state.counters.repeated(submission.readingCount + Int(submission.rejected))
+        calls = Self.repeated(submission, level, &state)
+        return .duplicate
+      case .gap(let expected): return .gap(expected: expected)
+      case .takenOver: return .takenOver
+      case .otherPriority: return .otherPriority
+      case .unknown: return .unknownProducer
+      }
+    }
+    for call in calls { call() }
     return admission
   }
 
-  private static func wait(_ state: inout State, _ claim: Submission.Claim,
-                           _ completion: @escaping @Sendable (Submission.Outcome) -> Void) {
-    state.producers.wait(claim.producerID, .init(sequence: claim.sequence) { settlement in
-      switch settlement {
-      case .settled: completion(.duplicate)
-      case .failed(let status): completion(.failed(status))
+  /// Journal and queue get their batches in the same order: both under the lock.
+  private func append(_ submission: Submission, _ record: borrowing PreparedRecord, _ state: inout State) -> Admission {
+    let (claim, index) = (submission.claim, submission.priority.rawValue)
+    do throws(JournalError) {
+      let position = try journals[index].append(record) { [self] in journalled(submission.priority, $0) }
+      let entry = JournalQueue.Entry(position: position, producerID: claim.producerID, sequence: claim.sequence,
+                                     receivedAt: submission.message.receivedAt, batch: submission.batch,
+                                     deadLetters: submission.deadLetters)
+      let messageBytes = submission.message.bytes.count
+      budget.take(entry.byteCount + messageBytes, of: .held)
+      state.queues[index].appended.append((entry, messageBytes))
+      state.producers.accept(claim.producerID, claim.sequence, submission.priority)
+      state.counters.take(entry.readingCount, rejected: submission.rejected)
+      for answer in submission.answers {
+        state.producers.wait(claim.producerID, .init(sequence: claim.sequence, level: answer.level) { settlement in
+          switch settlement {
+          case .reached(let refused): answer.completion(.reached(answer.level, refused: refused))
+          case .failed(let status): answer.completion(.failed(status))
+          }
+        })
       }
-    })
+      return .accepted
+    } catch {
+      return error.isPassing ? .overloaded(error.rpcStatus) : .refused(error.rpcStatus)
+    }
   }
 
-  /// Makes `owner` the live stream of the producer, ends the one before, and answers with the last stored sequence once
-  /// all that was on its way is settled.
-  package func open(_ producerID: String, owner: any StreamOwner,
+  /// Answers at once where the first one has reached the level; the others wait with it.
+  private static func repeated(_ submission: Submission, _ level: AckLevel,
+                               _ state: inout State) -> [ProducerTable.Call] {
+    let claim = submission.claim
+    return submission.answers.compactMap { answer -> ProducerTable.Call? in
+      if answer.level <= level { return { answer.completion(.duplicate(level)) } }
+      state.producers.wait(claim.producerID, .init(sequence: claim.sequence, level: answer.level) { settlement in
+        switch settlement {
+        case .reached: answer.completion(.duplicate(answer.level))
+        case .failed(let status): answer.completion(.failed(status))
+        }
+      })
+      return nil
+    }
+  }
+
+  /// Called by a journal's thread, in the order of its appends.
+  private func journalled(_ priority: IngestPriority, _ result: Result<JournalPosition, JournalError>) {
+    var calls: [ProducerTable.Call] = []
+    var released = 0
+    wakeThread { state in
+      guard let (entry, messageBytes) = state.queues[priority.rawValue].appended.popFirst() else {
+        preconditionFailure("a record that was appended waits here")
+      }
+      released = messageBytes
+      switch result {
+      case .success:
+        calls = state.producers.becameDurable(entry.producerID, entry.sequence)
+        let maximum = limits.maximumQueuedBytes
+        if !state.queues[priority.rawValue].becameDurable(entry, maximumBytes: maximum) { released += entry.byteCount }
+      case .failure(let error):
+        calls = state.producers.lost(entry.producerID, entry.sequence, error.rpcStatus)
+        state.counters.fail(entry.readingCount)
+        released += entry.byteCount
+      }
+    }
+    budget.release(released, of: .held)
+    for call in calls { call() }
+  }
+
+  /// Makes `owner` the live stream of the producer, ends the one before, and answers with the last durable sequence
+  /// once all that was on its way to the disk is there; to the database, when it went through the other journal.
+  package func open(_ producerID: String, _ priority: IngestPriority = .live, owner: any StreamOwner,
                     completion: @escaping @Sendable (Result<UInt64, RPCStatus>) -> Void) {
-    load(producerID) { [self] settlement in
-      if case .failed(let status) = settlement { return completion(.failure(status)) }
-      let (before, settled) = state.withLock { state -> ((any StreamOwner)?, Result<UInt64, RPCStatus>?) in
+    load(producerID) { [self] failure in
+      if let failure { return completion(.failure(failure)) }
+      let (before, known) = state.withLock { state -> ((any StreamOwner)?, Result<UInt64, RPCStatus>?) in
         let before = state.producers.own(producerID, owner)
         guard let producer = state.producers.byID[producerID] else { return (before, .failure(Self.forgotten)) }
-        guard producer.inFlight > 0 else { return (before, .success(producer.committed)) }
-        state.producers.wait(producerID, .init(sequence: nil) { settlement in
+        let last = producer.accepted
+        let level: AckLevel = producer.priority == priority ? .durable : .committed
+        if last == 0 || producer.level(of: last).map({ $0 >= level }) == true {
+          return (before, .success(last))
+        }
+        state.producers.wait(producerID, .init(sequence: last, level: level) { settlement in
           switch settlement {
-          case .settled(let last): completion(.success(last))
+          case .reached: completion(.success(last))
           case .failed(let status): completion(.failure(status))
           }
         })
         return (before, nil)
       }
       before?.takenOver()
-      if let settled { completion(settled) }
+      if let known { completion(known) }
     }
   }
 
-  /// Loads the cursor of a producer when it is not known yet.
-  package func load(_ producerID: String, completion: @escaping @Sendable (Result<Void, RPCStatus>) -> Void) {
-    load(producerID) { (settlement: ProducerTable.Settlement) in
-      switch settlement {
-      case .settled: completion(.success(()))
-      case .failed(let status): completion(.failure(status))
-      }
-    }
-  }
-
-  private func load(_ producerID: String, settled: @escaping @Sendable (ProducerTable.Settlement) -> Void) {
-    var known: ProducerTable.Settlement?
+  /// Loads the cursor of a producer when it is not known yet; nil = it is.
+  package func load(_ producerID: String, completion: @escaping @Sendable (RPCStatus?) -> Void) {
+    var isKnown = false
+    var failure: RPCStatus?
     wakeThread { state in
-      if let producer = state.producers.byID[producerID] {
-        known = .settled(lastSequence: producer.committed)
+      if state.producers.byID[producerID] != nil {
+        isKnown = true
       } else if state.isStopping {
-        known = .failed(Self.stopping)
+        failure = Self.stopping
       } else {
-        state.loads.append((producerID, settled))
+        state.loads.append((producerID, completion))
       }
     }
-    if let known { settled(known) }
+    if isKnown || failure != nil { completion(failure) }
   }
 
   package static let stopping = RPCStatus.unavailable("the server is going away: reconnect and send again",
@@ -180,70 +282,28 @@ package final class IngestPipeline: Sendable {
     if mustSignal { wake.signal() }
   }
 
-  // MARK: For the writer
-
-  struct Work {
-    var submissions: [Submission] = []
-    var loads: [(producerID: String, completion: @Sendable (ProducerTable.Settlement) -> Void)] = []
-    var isEnd = false
+  /// The thread has ended: nobody is answered by it any more.
+  private func abandon() {
+    let (calls, loads) = state.withLock { state in
+      defer { state.loads = [] }
+      return (state.producers.failAll(Self.stopping), state.loads)
+    }
+    for call in calls { call() }
+    for load in loads { load.completion(Self.stopping) }
   }
+}
 
-  /// Everything that waits, up to one transaction's worth; sleeps while there is nothing.
-  func nextWork() -> Work {
-    while true {
-      if let work = state.withLock({ takeWork(&$0) }) { return work }
-      wake.wait()
-    }
-  }
+extension Submission {
+  /// What is stored or kept.
+  var readingCount: Int { batch.readings.count + deadLetters.count }
+}
 
-  private func takeWork(_ state: inout State) -> Work? {
-    if state.queueStart == state.queue.count, state.loads.isEmpty {
-      if state.isStopping { return Work(isEnd: true) }
-      state.isThreadAsleep = true
-      return nil
+extension JournalError {
+  /// Whether the same may be taken later.
+  fileprivate var isPassing: Bool {
+    switch self {
+    case .full, .diskFull, .busy: true
+    default: false
     }
-    var work = Work()
-    swap(&work.loads, &state.loads)
-    var readings = 0
-    while state.queueStart < state.queue.count, readings < limits.maximumTransactionReadings {
-      if let submission = state.queue[state.queueStart].take() {
-        readings += submission.readingCount
-        work.submissions.append(submission)
-      }
-      state.queueStart += 1
-    }
-    if state.queueStart > state.queue.count / 2 {
-      state.queue.removeSubrange(0..<state.queueStart)
-      state.queueStart = 0
-    }
-    state.queuedReadings -= readings
-    return work
-  }
-
-  func loaded(_ cursors: [(producerID: String, lastSequence: UInt64)]) {
-    state.withLock { state in
-      for cursor in cursors { state.producers.load(cursor.producerID, lastSequence: cursor.lastSequence) }
-    }
-  }
-
-  func conflicted(_ producerIDs: [String]) {
-    state.withLock { state in producerIDs.forEach { state.producers.conflict($0) } }
-  }
-
-  /// Records the outcome, then tells whoever waits for it.
-  func settle(_ submissions: [Submission], _ outcome: Submission.Outcome) {
-    var failure: RPCStatus?
-    if case .failed(let status) = outcome { failure = status }
-    let freed = state.withLock { state in
-      submissions.flatMap { submission -> [@Sendable () -> Void] in
-        guard let claim = submission.claim else { return [] }
-        return state.producers.settle(claim.producerID, claim.sequence, failure: failure)
-      }
-    }
-    for submission in submissions {
-      submission.completion(outcome)
-      budget.release(submission.byteCount, of: .held)
-    }
-    for call in freed { call() }
   }
 }

@@ -1,44 +1,56 @@
-// Where each producer stands: what is committed, what is on its way, and who sends it. Pure state, no lock of its own.
+// Where each producer stands: what is committed, what is durable, what is on its way, and who sends it. Pure state, no
+// lock of its own.
 internal import Status
+internal import Telemetry
 
 /// The cursors that this process has loaded. `IngestPipeline` guards it with its lock.
 struct ProducerTable {
-  /// Answers to wait for: a sequence that is still on its way, or (nil) everything that is on its way.
+  /// Somebody who waits until a sequence has reached a level.
   struct Waiter {
-    var sequence: UInt64?
+    var sequence: UInt64
+    var level: AckLevel
     var resume: @Sendable (Settlement) -> Void
   }
 
   enum Settlement: Sendable {
-    /// Everything waited for is settled; the cursor stands here.
-    case settled(lastSequence: UInt64)
+    /// `refused`: places of readings in the batch that the database did not take; at `committed` only.
+    case reached(refused: [Int])
     case failed(RPCStatus)
   }
 
   struct Producer {
+    /// The last sequence in the database.
     var committed: UInt64
-    /// The last sequence that was taken; `committed` when nothing is on its way.
+    /// The last one in the journal's synced part; not below `committed`.
+    var durable: UInt64
+    /// The last one that was taken; not below `durable`.
     var accepted: UInt64
-    var inFlight = 0
+    /// Through which journal all after `committed` goes.
+    var priority = IngestPriority.live
     weak var owner: (any StreamOwner)?
     var waiters: [Waiter] = []
-    /// Another server has moved the cursor: nothing is taken until what is on its way has failed and the cursor is
-    /// loaded anew.
-    var isConflicted = false
 
-    var isIdle: Bool { inFlight == 0 && owner == nil && waiters.isEmpty }
+    /// The level that a sequence has reached; nil when it was not taken.
+    func level(of sequence: UInt64) -> AckLevel? {
+      if sequence <= committed { return .committed }
+      if sequence <= durable { return .durable }
+      return sequence <= accepted ? .accepted : nil
+    }
+
+    var isIdle: Bool { accepted == committed && owner == nil && waiters.isEmpty }
   }
 
   enum Step: Equatable {
     case next
-    case duplicate
-    /// The same sequence is on its way: its fate decides.
-    case duplicateInFlight
+    /// Taken before; it has reached this level.
+    case duplicate(AckLevel)
     case gap(expected: UInt64)
     case takenOver
-    case conflicted
+    case otherPriority
     case unknown
   }
+
+  typealias Call = @Sendable () -> Void
 
   /// Cursors kept in memory, at most about this many: 100,000 gateways are some 20 MB. Beyond: idle ones are forgotten
   /// and loaded again when needed.
@@ -46,24 +58,26 @@ struct ProducerTable {
 
   private(set) var byID: [String: Producer] = [:]
 
-  mutating func load(_ id: String, lastSequence: UInt64) {
+  /// `durable` is below `committed` for what only the database has.
+  mutating func load(_ id: String, committed: UInt64, durable: UInt64 = 0, priority: IngestPriority = .live) {
     guard byID[id] == nil else { return }
     if byID.count >= Self.maximumCount { byID = byID.filter { !$0.value.isIdle } }
-    byID[id] = Producer(committed: lastSequence, accepted: lastSequence)
+    let last = max(committed, durable)
+    byID[id] = Producer(committed: committed, durable: last, accepted: last, priority: priority)
   }
 
-  func step(_ id: String, _ sequence: UInt64, _ owner: (any StreamOwner)?) -> Step {
-    guard let producer = byID[id] else { return .unknown }
-    if producer.isConflicted { return .conflicted }
-    if let owner, producer.owner !== owner { return .takenOver }
-    if sequence <= producer.committed { return .duplicate }
-    if sequence <= producer.accepted { return .duplicateInFlight }
-    return sequence == producer.accepted + 1 ? .next : .gap(expected: producer.accepted + 1)
+  func step(_ claim: Submission.Claim, _ priority: IngestPriority) -> Step {
+    guard let producer = byID[claim.producerID] else { return .unknown }
+    if let owner = claim.owner, producer.owner !== owner { return .takenOver }
+    if let level = producer.level(of: claim.sequence) { return .duplicate(level) }
+    guard claim.sequence == producer.accepted + 1 else { return .gap(expected: producer.accepted + 1) }
+    if producer.priority != priority, producer.accepted > producer.committed { return .otherPriority }
+    return .next
   }
 
-  mutating func accept(_ id: String, _ sequence: UInt64) {
+  mutating func accept(_ id: String, _ sequence: UInt64, _ priority: IngestPriority) {
     byID[id]?.accepted = sequence
-    byID[id]?.inFlight += 1
+    byID[id]?.priority = priority
   }
 
   /// Makes `owner` the live stream; the one before it is returned, to be told.
@@ -75,28 +89,69 @@ struct ProducerTable {
 
   mutating func wait(_ id: String, _ waiter: Waiter) { byID[id]?.waiters.append(waiter) }
 
-  /// A submission is settled; returns what its end sets free. A failure takes the sequence back, so that the client can
-  /// send it again.
-  mutating func settle(_ id: String, _ sequence: UInt64, failure: RPCStatus?) -> [@Sendable () -> Void] {
+  mutating func becameDurable(_ id: String, _ sequence: UInt64) -> [Call] {
+    guard let producer = byID[id] else { return [] }
+    byID[id]?.durable = max(producer.durable, sequence)
+    return resume(id, upTo: sequence, level: .durable)
+  }
+
+  /// The database has it; `refused` are readings of this very sequence.
+  mutating func becameCommitted(_ id: String, _ sequence: UInt64, refused: [Int]) -> [Call] {
+    raise(id, committed: sequence)
+    return resume(id, upTo: sequence, level: .committed, refused: (sequence, refused))
+  }
+
+  /// The journal did not take it, nor anything after it.
+  mutating func lost(_ id: String, _ sequence: UInt64, _ status: RPCStatus) -> [Call] {
     guard var producer = byID[id] else { return [] }
-    producer.inFlight -= 1
-    if failure == nil { producer.committed = max(producer.committed, sequence) }
-    if producer.inFlight == 0 { producer.accepted = producer.committed }
-    var calls: [@Sendable () -> Void] = []
-    let (committed, isIdle) = (producer.committed, producer.inFlight == 0)
+    producer.accepted = producer.durable
+    let durable = producer.durable
+    var calls: [Call] = []
     producer.waiters.removeAll { waiter in
-      guard isIdle || waiter.sequence.map({ $0 <= committed }) == true else { return false }
-      if let failure, waiter.sequence.map({ $0 > committed }) ?? producer.isConflicted {
-        calls.append { waiter.resume(.failed(failure)) }
-      } else {
-        calls.append { waiter.resume(.settled(lastSequence: committed)) }
-      }
+      guard waiter.sequence > durable else { return false }
+      calls.append { waiter.resume(.failed(status)) }
       return true
     }
-    byID[id] = isIdle && producer.isConflicted ? nil : producer
+    byID[id] = producer
     return calls
   }
 
-  /// Another server has moved the cursor: what we believed is worth nothing.
-  mutating func conflict(_ id: String) { byID[id]?.isConflicted = true }
+  /// What the database says of a cursor that was not where we believed. Returns who has what it waits for by that.
+  mutating func reload(_ id: String, committed: UInt64) -> [Call] {
+    load(id, committed: committed)
+    byID[id]?.committed = committed
+    raise(id, committed: committed)
+    return resume(id, upTo: committed, level: .committed)
+  }
+
+  /// Everyone who still waits.
+  mutating func failAll(_ status: RPCStatus) -> [Call] {
+    var calls: [Call] = []
+    for (id, producer) in byID where !producer.waiters.isEmpty {
+      for waiter in producer.waiters { calls.append { waiter.resume(.failed(status)) } }
+      byID[id]?.waiters = []
+    }
+    return calls
+  }
+
+  private mutating func raise(_ id: String, committed: UInt64) {
+    guard var producer = byID[id] else { return }
+    producer.committed = max(producer.committed, committed)
+    producer.durable = max(producer.durable, producer.committed)
+    producer.accepted = max(producer.accepted, producer.durable)
+    byID[id] = producer
+  }
+
+  private mutating func resume(_ id: String, upTo sequence: UInt64, level: AckLevel,
+                               refused: (sequence: UInt64, places: [Int]) = (0, [])) -> [Call] {
+    guard byID[id]?.waiters.isEmpty == false else { return [] }
+    var calls: [Call] = []
+    byID[id]?.waiters.removeAll { waiter in
+      guard waiter.sequence <= sequence, waiter.level <= level else { return false }
+      let places = waiter.sequence == refused.sequence ? refused.places : []
+      calls.append { waiter.resume(.reached(refused: places)) }
+      return true
+    }
+    return calls
+  }
 }

@@ -1,8 +1,10 @@
 // What became of readings that were not simply stored, and the sums that always add up.
 
 /// What an acknowledgement promises; numbers are those of `esp.v1.AckLevel`.
-package enum AckLevel: Int32, Sendable {
+package enum AckLevel: Int32, Sendable, Comparable, CaseIterable {
   case unspecified = 0, accepted = 1, durable = 2, committed = 3
+
+  package static func < (left: AckLevel, right: AckLevel) -> Bool { left.rawValue < right.rawValue }
 }
 
 /// A run of consecutive readings of a batch with the same fate.

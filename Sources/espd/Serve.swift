@@ -29,7 +29,7 @@ struct Serve: AsyncParsableCommand {
       let impatience = Task {
         var signals = await UnixSignalsSequence(trapping: .sigterm, .sigint).makeAsyncIterator()
         guard await signals.next() != nil else { return }
-        logger.warning("second signal: ending at once; what was acknowledged is in the database")
+        logger.warning("second signal: ending at once; what was acknowledged is in the journal")
         _exit(1)
       }
       await server.stop()

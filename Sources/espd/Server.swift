@@ -3,6 +3,7 @@ import Contracts
 import Foundation
 import HTTPCore
 import HTTPServer
+import Journal
 import Logging
 import NIOCore
 import NIOPosix
@@ -15,7 +16,7 @@ import Telemetry
 
 /// A running server.
 struct Server {
-  /// How long the pipeline may take to write what it has accepted, after the clients have gone.
+  /// How long the pipeline may take to write what waits, after the clients have gone; the rest stays in the journal.
   private static let pipelineDeadline = Duration.seconds(10)
 
   private let settings: Settings
@@ -64,14 +65,14 @@ struct Server {
     self.database = database
     let location = database.location
     let budget = settings.limits.budget
-    let pipeline = IngestPipeline(budget: budget, logger: logger)
+    let rules = ReadingRules(maximumAge: settings.maximumReadingAge)
+    let pipeline = try await Self.startPipeline(settings, rules, location, budget, logger)
     let reader = ReadingReader(location, logger: logger)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.eventLoops)
     let names = DescriptorSet.embedded.serviceNames
     let health = HealthStatuses(
       services: settings.reflection ? names : names.filter { !$0.hasPrefix("grpc.reflection.") })
-    let telemetry = TelemetryService(pipeline: pipeline, reader: reader,
-                                     rules: ReadingRules(maximumAge: settings.maximumReadingAge), group: group)
+    let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group)
     let (registry, facts) = (CallRegistry(), ServerFacts())
     let router = RPCRouter(
       telemetry.methods + AdminService(registry: registry, facts: facts).methods
@@ -87,13 +88,13 @@ struct Server {
           : CORSHandler(CORSPolicy(origins: settings.corsOrigins), before: calls)
       }
     } catch {
+      try await Database.onOwnThread { pipeline.stop(deadline: .zero) }
       try await group.shutdownGracefully()
       throw error
     }
     let info = ESPV1.GetServerInfoResponse(
       settings, addresses: Self.addresses(settings, listener), service: telemetry)
     facts.publish(info) { [listener] in await listener.openConnections() }
-    pipeline.start { ReadingWriter(location, logger: logger) }
     self.pipeline = pipeline
     self.reader = reader
     self.group = group
@@ -108,6 +109,25 @@ struct Server {
       var address = address
       address.port = inUse.port ?? 0
       return address
+    }
+  }
+
+  /// Opens the journals, takes over what an earlier run left in them, and begins to write it to the database.
+  private static func startPipeline(_ settings: Settings, _ rules: ReadingRules, _ location: PostgresLocation,
+                                    _ budget: ByteBudget, _ logger: Logger) async throws -> IngestPipeline {
+    try await Database.onOwnThread {
+      let directory = settings.dataDirectory + "/journal"
+      let live = try Journal(directory: directory + "/live", limits: settings.journal.live, logger: logger)
+      let historical = try Journal(directory: directory + "/backfill", limits: settings.journal.historical,
+                                   logger: logger)
+      var limits = IngestPipeline.Limits()
+      // Both queues together take half of what may be held before streams have to wait.
+      limits.maximumQueuedBytes = min(limits.maximumQueuedBytes, budget.streamMarkBytes / 4)
+      let pipeline = IngestPipeline(live: live, historical: historical,
+                                    coding: TelemetryService.journalCoding(rules: rules), limits: limits,
+                                    budget: budget, logger: logger)
+      try pipeline.start { ReadingWriter(location, logger: logger) }
+      return pipeline
     }
   }
 
@@ -128,7 +148,7 @@ struct Server {
     credentials.reload()
   }
 
-  /// NOT_SERVING, drain, write what was accepted, stop the database. Nothing acknowledged is lost, however it ends.
+  /// NOT_SERVING, drain, write what waits, stop the database. Nothing acknowledged is lost, however it ends.
   func stop() async {
     logger.notice("shutting down")
     health.shutDown()

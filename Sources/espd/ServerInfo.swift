@@ -24,8 +24,7 @@ extension ESPV1.GetServerInfoResponse {
     }
     limits = Self.limits(settings, service)
     keepalive = Self.keepalive(settings.limits.server.http2, service.streamLimits)
-    // Until there is a journal every level waits for the commit.
-    ackLevels = [.committed]
+    ackLevels = [.accepted, .durable, .committed]
     storage = settings.databaseURL == nil ? .embeddedPostgresql : .externalPostgresql
   }
 

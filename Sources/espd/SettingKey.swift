@@ -33,7 +33,8 @@ struct SettingKey: Sendable {
     name: "reflection", defaultValue: "true",
     meaning: "true or false: whether clients may ask for the protos by grpc.reflection")
   static let dataDir = SettingKey(
-    name: "data_dir", defaultValue: "./data", meaning: "folder of the embedded database and of generated secrets")
+    name: "data_dir", defaultValue: "./data",
+    meaning: "folder of the journal, the embedded database and generated secrets")
   static let databaseURL = SettingKey(
     name: "database_url", defaultValue: nil, isSecret: true,
     meaning: "PostgreSQL to use, postgres://user:password@host:5432/name; unset = an embedded one in the data folder")
@@ -66,10 +67,22 @@ struct SettingKey: Sendable {
     name: "handshake_timeout_seconds", defaultValue: nil,
     meaning: "seconds that a client has for TLS, and again for HTTP/2's greeting; unset = 10")
 
+  static let journalMaxMiB = SettingKey(
+    name: "journal_max_mib", defaultValue: nil,
+    meaning: "MiB that batches which wait for the database may take on the disk, backfill a quarter of it; "
+      + "unset = 8,192")
+  static let journalMaxDiskPercent = SettingKey(
+    name: "journal_max_disk_percent", defaultValue: nil,
+    meaning: "percent of the data folder's file system that may be in use when the journal grows; unset = 90")
+  static let journalSegmentMiB = SettingKey(
+    name: "journal_segment_mib", defaultValue: nil,
+    meaning: "MiB of a file of the journal, which is made before it is needed; unset = 64")
+
   static let all = [
     listen, tlsListen, tlsCert, tlsKey, tlsClientCA, corsOrigins, reflection, dataDir, databaseURL, logLevel,
     logFormat, maxReadingAgeDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB, maxConnections, maxStreams,
-    maxMessageMiB, idleTimeoutSeconds, handshakeTimeoutSeconds,
+    maxMessageMiB, idleTimeoutSeconds, handshakeTimeoutSeconds, journalMaxMiB, journalMaxDiskPercent,
+    journalSegmentMiB,
   ]
 
   /// Settings of the contract whose feature has not been built yet: setting one is not an error, but it is said that it

@@ -23,6 +23,7 @@ struct Settings: Sendable {
   var drainTimeout: Duration
   var eventLoops: Int
   var limits: LimitSettings
+  var journal: JournalSettings
   /// Settings that were given though their feature has not been built.
   var withoutEffect: [String]
 
@@ -109,6 +110,7 @@ struct Settings: Sendable {
     drainTimeout = .seconds(try number(.drainTimeoutSeconds, 0...3600) ?? 10)
     eventLoops = try number(.eventLoops, 1...1024) ?? ProcessInfo.processInfo.activeProcessorCount
     limits = try LimitSettings(eventLoops: eventLoops, number)
+    journal = try JournalSettings(maximumMessageMiB: limits.maximumMessageMiB, number)
     self.withoutEffect = withoutEffect
   }
 
@@ -140,7 +142,7 @@ struct Settings: Sendable {
       (SettingKey.maxReadingAgeDays.name, "\(maximumReadingAge.components.seconds / 86_400)"),
       (SettingKey.drainTimeoutSeconds.name, "\(drainTimeout.components.seconds)"),
       (SettingKey.eventLoops.name, "\(eventLoops)"),
-    ] + limits.description
+    ] + limits.description + journal.description
   }
 }
 

@@ -29,12 +29,14 @@ def make_batch(device: str, sequence: int, readings: int = 3) -> pb.Batch:
 class IngestStream:
     """A call that is open. Answers are taken one by one; whatever does not come fails after a while."""
 
-    def __init__(self, channel: grpc.Channel, producer: str, *, timeout: float = 120, opens: bool = True) -> None:
+    def __init__(self, channel: grpc.Channel, producer: str, *, timeout: float = 120, opens: bool = True,
+                 level: int = pb.ACK_LEVEL_COMMITTED) -> None:
+        """At COMMITTED, not the default, so that a test may look into the tables as soon as it is answered."""
         self._requests: queue.SimpleQueue[pb.IngestStreamRequest | None] = queue.SimpleQueue()
         stub = telemetry_pb2_grpc.TelemetryServiceStub(channel)
         self.call = stub.IngestStream(iter(self._requests.get, None), timeout=timeout)
         if opens:
-            self.send(pb.IngestStreamRequest(open=pb.OpenStream(producer_id=producer)))
+            self.send(pb.IngestStreamRequest(open=pb.OpenStream(producer_id=producer, ack_level=level)))
 
     def __enter__(self) -> Self:
         return self

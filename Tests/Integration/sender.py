@@ -15,7 +15,7 @@ from readings import Checksum, Feed
 class Sender:
     """Sends batch after batch until told to stop; then waits for the last answer."""
 
-    def __init__(self, target: str, feed: Feed, *, window: int = 16) -> None:
+    def __init__(self, target: str, feed: Feed, *, window: int = 16, ack: str = "committed") -> None:
         self.feed = feed
         self.events: list[str] = []
         """What the stream said of breaks."""
@@ -23,6 +23,7 @@ class Sender:
         """Sequence of the last answered batch."""
         self._target = target
         self._window = window
+        self._ack = ack
         self._last: int | None = None
         self._sent = 0
         self._failure: BaseException | None = None
@@ -58,8 +59,8 @@ class Sender:
 
     def _run(self) -> None:
         try:
-            with ResumingStream(self._target, self.feed.name, window=self._window, on_result=self._on_result,
-                                on_event=self.events.append) as stream:
+            with ResumingStream(self._target, self.feed.name, window=self._window, ack=self._ack,
+                                on_result=self._on_result, on_event=self.events.append) as stream:
                 self._stream = stream
                 while self._last is None or self._sent < self._last:
                     assert stream.send(self.feed.batch(self._sent + 1)) == self._sent + 1

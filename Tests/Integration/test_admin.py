@@ -252,7 +252,7 @@ def test_server_info_is_true_of_the_server(make_espd: Callable[..., Espd], name:
             assert info.version == run_espd("--version").stdout.strip()
             assert info.process_id == espd.pid
             assert list(info.listeners) == [admin_pb2.Listener(address=espd.target)]
-            assert list(info.ack_levels) == [pb.ACK_LEVEL_COMMITTED]
+            assert list(info.ack_levels) == [pb.ACK_LEVEL_ACCEPTED, pb.ACK_LEVEL_DURABLE, pb.ACK_LEVEL_COMMITTED]
             assert info.storage == admin_pb2.STORAGE_EMBEDDED_POSTGRESQL
             assert (info.open_connections, info.open_streams) == (2, 1)
             assert info.limits.max_message_bytes == opened.max_message_bytes

@@ -140,7 +140,7 @@ def test_a_listed_page_stores_queries_and_exports(server: tuple[Espd, dict[str, 
     (reading,) = make_batch(name, 1, 1).readings
     stored = call(url + INGEST_READING, pb.IngestReadingRequest(reading=reading).SerializeToString(), content_type)
     assert pb.IngestReadingResponse.FromString(stored.messages[0]).result.stored == 1
-    assert espd.database.count("telemetry", f"device_id = '{name}'") == 1
+    wait_for(lambda: espd.database.count("telemetry", f"device_id = '{name}'") == 1, "the reading is in the table")
 
     query = pb.QueryReadingsRequest(device_id=[name])
     query.start_time.FromSeconds(int(time.time()) - 2 * 86_400)
@@ -149,7 +149,7 @@ def test_a_listed_page_stores_queries_and_exports(server: tuple[Espd, dict[str, 
     assert (one.reading.device_id, one.reading.timestamp) == (name, reading.timestamp)
 
     # More than any buffer between the two holds.
-    many = pb.IngestRequest(readings=make_batch(name, 2, 20_000).readings)
+    many = pb.IngestRequest(readings=make_batch(name, 2, 20_000).readings, ack_level=pb.ACK_LEVEL_COMMITTED)
     call(url + INGEST, many.SerializeToString(), content_type)
     export = pb.ExportReadingsRequest(device_id=[name])
     export.start_time.FromSeconds(0)

@@ -131,7 +131,7 @@ def test_every_reading_of_dirty_batches_is_accounted_for(
         stub = telemetry_pb2_grpc.TelemetryServiceStub(channel)
         for batch, received in sent:
             request = pb.IngestRequest(producer_id=name, sequence=batch.sequence, readings=batch.readings,
-                                       blocks=batch.blocks)
+                                       blocks=batch.blocks, ack_level=pb.ACK_LEVEL_COMMITTED)
             ledger.add(stub.Ingest(request, timeout=30).result, received)
     ledger.compare(shared, name, name)
 
@@ -142,7 +142,8 @@ def test_readings_without_producer_are_accounted_for_too(shared: Espd, channel: 
     stub = telemetry_pb2_grpc.TelemetryServiceStub(channel)
     before = shared.database.count("dead_letters", "producer_id = ''")
     sent = [dirty_batch(rng, name, 0) for _ in range(100)]
-    calls = [stub.Ingest.future(pb.IngestRequest(readings=batch.readings, blocks=batch.blocks), timeout=60)
+    calls = [stub.Ingest.future(pb.IngestRequest(readings=batch.readings, blocks=batch.blocks,
+                                             ack_level=pb.ACK_LEVEL_COMMITTED), timeout=60)
              for batch, _ in sent]
     ledger = Ledger()
     for call, (_, received) in zip(calls, sent, strict=True):

@@ -93,7 +93,7 @@ def test_what_is_stored_is_queried_and_exported(call: Call, shared: Espd, name: 
 @pytest.mark.parametrize("content_type", [BINARY, TEXT])
 def test_a_long_stream_comes_whole(call: Call, shared: Espd, name: str, content_type: str):
     """More than any buffer holds: the server has to wait for the client many times."""
-    request = pb.IngestRequest(readings=readings(name, 30_000))
+    request = pb.IngestRequest(readings=readings(name, 30_000), ack_level=pb.ACK_LEVEL_COMMITTED)
     assert pb.IngestResponse.FromString(
         call(INGEST, request.SerializeToString(), content_type).messages[0]).result.stored == 30_000
     answer = call(EXPORT, export_of(name).SerializeToString(), content_type)

@@ -42,14 +42,16 @@ def h2load(server: Espd, path: str, message: bytes, requests: int, clients: int 
 def test_every_unary_batch_under_load_is_stored(shared: Espd, name: str, is_full: bool):
     requests = 100_000 if is_full else 4000
     batch = make_batch(name, 1, readings=20)
-    h2load(shared, INGEST, pb.IngestRequest(readings=batch.readings).SerializeToString(), requests)
+    request = pb.IngestRequest(readings=batch.readings, ack_level=pb.ACK_LEVEL_COMMITTED)
+    h2load(shared, INGEST, request.SerializeToString(), requests)
     assert shared.database.count("telemetry", f"device_id = '{name}'") == 20 * requests
 
 
 def test_one_sequence_under_load_is_stored_once(shared: Espd, name: str, is_full: bool):
     requests = 100_000 if is_full else 4000
     batch = make_batch(name, 1, readings=20)
-    request = pb.IngestRequest(producer_id=name, sequence=1, readings=batch.readings)
+    request = pb.IngestRequest(producer_id=name, sequence=1, readings=batch.readings,
+                               ack_level=pb.ACK_LEVEL_COMMITTED)
     h2load(shared, INGEST, request.SerializeToString(), requests)
     assert shared.database.count("telemetry", f"device_id = '{name}'") == 20
 

@@ -254,10 +254,11 @@ def test_a_call_during_the_drain_is_unavailable(make_espd: Callable[..., Espd], 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_at_once_and_nothing_acknowledged_is_lost(espd: Espd, name: str, number: int):
-    with Wire(espd.port) as wire, open_channel(espd.target) as channel, IngestStream(channel, name) as stream:
+    with Wire(espd.port) as wire, open_channel(espd.target) as channel, IngestStream(
+            channel, name, level=pb.ACK_LEVEL_DURABLE) as stream:
         stream.opened()
         stream.send_batches([make_batch(name, 1)])
-        stream.result()
+        assert stream.result().ack_level == pb.ACK_LEVEL_DURABLE
         wire.send(wire.open("/esp.v1.TelemetryService/Ingest"), b"\0\0")
         postmaster = espd.postmaster_pid()
         os.kill(espd.pid, number)
@@ -268,7 +269,7 @@ def test_a_second_signal_ends_it_at_once_and_nothing_acknowledged_is_lost(espd: 
         assert time.monotonic() - began < 5
     wait_for(lambda: espd.postmaster_pid() != postmaster, "the database follows")
     espd.start()
-    assert espd.database.count("telemetry") == 3
+    wait_for(lambda: espd.database.count("telemetry") == 3, "what was durable is stored")
 
 
 def test_a_resuming_client_rides_through_three_restarts(espd: Espd, name: str):

@@ -214,7 +214,8 @@ def test_the_folder_and_the_socket_are_private(shared: Espd):
 def ingest_and_query(espd: Espd) -> None:
     with open_channel(espd.target) as channel:
         stub = telemetry_pb2_grpc.TelemetryServiceStub(channel)
-        assert stub.Ingest(pb.IngestRequest(readings=make_batch("d", 1).readings), timeout=30).result.stored == 3
+        request = pb.IngestRequest(readings=make_batch("d", 1).readings, ack_level=pb.ACK_LEVEL_COMMITTED)
+        assert stub.Ingest(request, timeout=30).result.stored == 3
         request = pb.QueryReadingsRequest(device_id=["d"])
         request.start_time.FromSeconds(int(time.time()) - 2 * 86_400)
         assert len(stub.QueryReadings(request, timeout=30).readings) == 3
@@ -301,7 +302,8 @@ def test_migrations_of_the_embedded_database(make_espd: Callable[..., Espd], nam
     assert_failure(locked, "in use by another espd")
     with open_channel(espd.target) as channel:
         stub = telemetry_pb2_grpc.TelemetryServiceStub(channel)
-        stub.Ingest(pb.IngestRequest(readings=make_batch(name, 1).readings), timeout=30)
+        readings = make_batch(name, 1).readings
+        stub.Ingest(pb.IngestRequest(readings=readings, ack_level=pb.ACK_LEVEL_COMMITTED), timeout=30)
     espd.stop()
     assert statuses(run_espd("migrate", "status", "--data-dir", espd.data)) == {"applied"}
     assert_failure(run_espd("migrate", "down", "--data-dir", espd.data), "telemetry holds rows")

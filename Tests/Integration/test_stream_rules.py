@@ -14,7 +14,7 @@ from espclient.channel import open_channel
 from espclient.protocol import telemetry_pb2 as pb
 from espclient.protocol import telemetry_pb2_grpc
 
-from espd_process import Espd
+from espd_process import Espd, wait_for
 from ingest_stream import IngestStream, detail, make_batch
 
 Stub = telemetry_pb2_grpc.TelemetryServiceStub
@@ -22,7 +22,8 @@ Stub = telemetry_pb2_grpc.TelemetryServiceStub
 
 def unary(stub: Stub, producer: str, sequence: int, readings: int = 3) -> pb.BatchResult:
     batch = make_batch(producer, sequence, readings)
-    request = pb.IngestRequest(producer_id=producer, sequence=sequence, readings=batch.readings)
+    request = pb.IngestRequest(producer_id=producer, sequence=sequence, readings=batch.readings,
+                               ack_level=pb.ACK_LEVEL_COMMITTED)
     return stub.Ingest(request, timeout=30).result
 
 
@@ -197,7 +198,7 @@ def test_readings_without_a_producer_are_each_stored(shared: Espd, stub: Stub, n
     for _ in range(3):
         assert counts(stub.Ingest(pb.IngestRequest(readings=batch.readings), timeout=30).result) == (0, 3, 0, 0, 0)
     assert stub.IngestReading(pb.IngestReadingRequest(reading=batch.readings[0]), timeout=30).result.stored == 1
-    assert rows_by_sequence(shared, name) == {1: 10}
+    wait_for(lambda: rows_by_sequence(shared, name) == {1: 10}, "all are in the table")
 
 
 @pytest.mark.parametrize(

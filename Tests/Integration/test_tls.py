@@ -45,7 +45,8 @@ def mutual(make_espd: MakeEspd, certificates: Certificates) -> Espd:
 
 def ingest(channel: grpc.Channel, device: str, sequence: int = 1, readings: int = 3) -> int:
     stub = telemetry_pb2_grpc.TelemetryServiceStub(channel)
-    request = pb.IngestRequest(readings=make_batch(device, sequence, readings).readings)
+    request = pb.IngestRequest(readings=make_batch(device, sequence, readings).readings,
+                               ack_level=pb.ACK_LEVEL_COMMITTED)
     return stub.Ingest(request, timeout=30).result.stored
 
 

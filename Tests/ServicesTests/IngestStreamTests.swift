@@ -7,10 +7,10 @@ import Testing
 @Suite("Ingest stream") struct IngestStreamTests {
   typealias Answer = ESPV1.IngestStreamResponse
 
-  func withService(cursors: [String: UInt64] = [:], maximumQueuedReadings: Int = 1_000_000,
+  func withService(cursors: [String: UInt64] = [:], maximumJournalBytes: Int = 64 << 20,
                    streamLimits: IngestStreamLimits = TelemetryFixture.withoutHeartbeats,
                    _ body: (TelemetryFixture) async throws -> Void) async throws {
-    let fixture = try TelemetryFixture(cursors: cursors, maximumQueuedReadings: maximumQueuedReadings,
+    let fixture = try TelemetryFixture(cursors: cursors, maximumJournalBytes: maximumJournalBytes,
                                        streamLimits: streamLimits)
     do { try await body(fixture) } catch { Issue.record(error) }
     try await fixture.stop()
@@ -27,7 +27,7 @@ import Testing
   @Test("a stream opens at the stored cursor, and the next sequences are stored in order") func resume() async throws {
     try await withService(cursors: ["gw": 41]) { fixture in
       let call = try await fixture.open("IngestStream")
-      try await call.send(ESPV1.IngestStreamRequest.open("gw"))
+      try await call.send(ESPV1.IngestStreamRequest.open("gw", .committed))
       for sequence in 42...50 as ClosedRange<UInt64> {
         try await call.send(ESPV1.IngestStreamRequest.batch(sequence, [.good(), .good()]))
       }
@@ -46,7 +46,7 @@ import Testing
   @Test("a duplicate between new batches is answered in its place") func duplicateInOrder() async throws {
     try await withService(cursors: ["gw": 5]) { fixture in
       let call = try await fixture.open("IngestStream")
-      try await call.send(ESPV1.IngestStreamRequest.open("gw"))
+      try await call.send(ESPV1.IngestStreamRequest.open("gw", .committed))
       _ = try await call.answers(1, as: Answer.self)
       fixture.store.closeGate()
       for sequence in [6, 3, 7] as [UInt64] {
@@ -89,7 +89,7 @@ import Testing
   @Test("an empty batch is a step of the sequence") func emptyBatch() async throws {
     try await withService { fixture in
       let call = try await fixture.open("IngestStream")
-      try await call.send(ESPV1.IngestStreamRequest.open("gw"))
+      try await call.send(ESPV1.IngestStreamRequest.open("gw", .committed))
       try await call.send(ESPV1.IngestStreamRequest.batch(1, []))
       #expect(try await result(call.answers(2, as: Answer.self)[1]).sequence == 1)
       #expect(fixture.store.stored.cursors["gw"] == 1)
@@ -110,21 +110,71 @@ import Testing
     }
   }
 
-  @Test("a full queue holds a stream up; its batches keep their order and all are stored")
+  @Test("a full journal holds a stream up; its batches keep their order and all are stored")
   func overload() async throws {
-    try await withService(maximumQueuedReadings: 2) { fixture in
+    try await withService(maximumJournalBytes: 128 << 10) { fixture in
       let call = try await fixture.open("IngestStream")
       try await call.send(ESPV1.IngestStreamRequest.open("gw"))
       _ = try await call.answers(1, as: Answer.self)
       fixture.store.closeGate()
-      for sequence in 1...30 as ClosedRange<UInt64> {
-        try await call.send(ESPV1.IngestStreamRequest.batch(sequence, [.good(), .good()]))
+      let readings = (0..<200).map { _ in ESPV1.Reading.good() }
+      for sequence in 1...40 as ClosedRange<UInt64> {
+        try await call.send(ESPV1.IngestStreamRequest.batch(sequence, readings))
       }
       #expect(try await call.uncreditedCount() > 0, "the stream is still read")
       fixture.store.openGate()
-      let results = try await call.answers(31, as: Answer.self).dropFirst().map(result)
-      #expect(results.map(\.sequence) == Array(1...30))
-      #expect(fixture.store.stored.deviceIDs.count == 60)
+      let results = try await call.answers(41, as: Answer.self).dropFirst().map(result)
+      #expect(results.map(\.sequence) == Array(1...40))
+      #expect(results.allSatisfy { $0.ackLevel == .durable })
+      while fixture.store.stored.deviceIDs.count < 8000 { try await Task.sleep(for: .milliseconds(1)) }
+      #expect(fixture.store.stored.deviceIDs.count == 8000)
+    }
+  }
+
+  @Test("each level is answered when it is reached, and states it") func levels() async throws {
+    try await withService { fixture in
+      let levels: [ESPV1.AckLevel] = [.accepted, .durable, .unspecified, .committed]
+      var calls: [TestCall] = []
+      for level in levels {
+        let call = try await fixture.open("IngestStream")
+        try await call.send(ESPV1.IngestStreamRequest.open("gw\(level.rawValue)", level))
+        _ = try await call.answers(1, as: Answer.self)
+        calls.append(call)
+      }
+      fixture.store.closeGate()
+      for call in calls { try await call.send(ESPV1.IngestStreamRequest.batch(1, [.good()])) }
+      var reached: [ESPV1.AckLevel] = []
+      for (index, call) in calls.enumerated() {
+        if index == 3 { fixture.store.openGate() }
+        reached.append(try await result(call.answers(2, as: Answer.self)[1]).ackLevel)
+      }
+      #expect(reached == [.accepted, .durable, .durable, .committed])
+      while fixture.store.stored.deviceIDs.count < 4 { try await Task.sleep(for: .milliseconds(1)) }
+      #expect(fixture.store.stored.deviceIDs.count == 4)
+    }
+  }
+
+  @Test("a producer goes from backfill to live only when its backfill is in the database") func lanes() async throws {
+    try await withService { fixture in
+      let old = try await fixture.open("IngestStream")
+      try await old.send(ESPV1.IngestStreamRequest.open("gw", isHistorical: true))
+      _ = try await old.answers(1, as: Answer.self)
+      fixture.store.closeGate()
+      for sequence in 1...3 as ClosedRange<UInt64> {
+        try await old.send(ESPV1.IngestStreamRequest.batch(sequence, [.good("old")]))
+      }
+      _ = try await old.answers(4, as: Answer.self)
+      let new = try await fixture.open("IngestStream")
+      try await new.send(ESPV1.IngestStreamRequest.open("gw"))
+      fixture.store.openGate()
+      guard case .opened(let opened) = try await new.answers(1, as: Answer.self)[0].message else {
+        Issue.record("not opened")
+        return
+      }
+      #expect(opened.lastSequence == 3)
+      #expect(fixture.store.stored.cursors["gw"] == 3)
+      try await new.send(ESPV1.IngestStreamRequest.batch(4, [.good("new")]))
+      _ = try await new.answers(2, as: Answer.self)
     }
   }
 
@@ -133,7 +183,7 @@ import Testing
     limits.maximumPendingBatches = 4
     try await withService(streamLimits: limits) { fixture in
       let call = try await fixture.open("IngestStream")
-      try await call.send(ESPV1.IngestStreamRequest.open("gw"))
+      try await call.send(ESPV1.IngestStreamRequest.open("gw", .committed))
       _ = try await call.answers(1, as: Answer.self)
       fixture.store.closeGate()
       for sequence in 1...20 as ClosedRange<UInt64> {
@@ -176,7 +226,7 @@ import Testing
   @Test("a drain says so in the stream, answers what was taken, and ends with OK") func drain() async throws {
     try await withService { fixture in
       let call = try await fixture.open("IngestStream")
-      try await call.send(ESPV1.IngestStreamRequest.open("gw"))
+      try await call.send(ESPV1.IngestStreamRequest.open("gw", .committed))
       try await call.send(ESPV1.IngestStreamRequest.batch(1, [.good()]))
       _ = try await call.answers(2, as: Answer.self)
       fixture.store.closeGate()

@@ -7,9 +7,9 @@ import TestSupport
 import Testing
 
 @Suite("Unary ingest") struct IngestTests {
-  func withService(cursors: [String: UInt64] = [:], maximumQueuedReadings: Int = 1_000_000,
+  func withService(cursors: [String: UInt64] = [:], maximumJournalBytes: Int = 64 << 20,
                    _ body: (TelemetryFixture) async throws -> Void) async throws {
-    let fixture = try TelemetryFixture(cursors: cursors, maximumQueuedReadings: maximumQueuedReadings)
+    let fixture = try TelemetryFixture(cursors: cursors, maximumJournalBytes: maximumJournalBytes)
     do { try await body(fixture) } catch { Issue.record(error) }
     try await fixture.stop()
   }
@@ -35,6 +35,7 @@ import Testing
       #expect(result.verdicts.map(\.firstIndex) == [1, 3])
       #expect(result.verdicts.map(\.count) == [2, 1])
       #expect(result.verdicts.map(\.reason) == ["OUT_OF_RANGE", "INVALID_DEVICE_ID"])
+      while fixture.store.stored.deviceIDs.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
       #expect(fixture.store.stored.deviceIDs == ["a", "b"])
       #expect(fixture.store.stored.deadLetters.map(\.letter.field) == ["temperature", "temperature"])
     }
@@ -55,9 +56,13 @@ import Testing
       fixture.store.closeGate()
       var calls: [TestCall] = []
       for sequence in 1...10 as ClosedRange<UInt64> {
-        calls.append(try await call(fixture, .with { $0.readings = [.good("plain-\(sequence)")] }))
+        calls.append(try await call(fixture, .with {
+          $0.ackLevel = .committed
+          $0.readings = [.good("plain-\(sequence)")]
+        }))
         calls.append(try await call(fixture, .with {
           $0.producerID = "gw"
+          $0.ackLevel = .committed
           $0.sequence = sequence
           $0.readings = [.good("claimed-\(sequence)")]
         }))
@@ -75,6 +80,7 @@ import Testing
       let request = ESPV1.IngestRequest.with {
         $0.producerID = "gw"
         $0.sequence = 4
+        $0.ackLevel = .committed
         $0.readings = [.good(), .good()]
       }
       let (first, second) = (try await call(fixture, request), try await call(fixture, request))
@@ -88,6 +94,7 @@ import Testing
     try await withService { fixture in
       let request = ESPV1.IngestRequest.with {
         $0.sequence = 7
+        $0.ackLevel = .committed
         $0.readings = [.good()]
       }
       for _ in 0..<2 {
@@ -98,23 +105,55 @@ import Testing
     }
   }
 
-  @Test("a full queue refuses a call and says when to come again") func overload() async throws {
-    try await withService(maximumQueuedReadings: 1) { fixture in
+  @Test("a full journal refuses a call, names limit and use, and says when to come again")
+  func overload() async throws {
+    try await withService(maximumJournalBytes: 128 << 10) { fixture in
       fixture.store.closeGate()
-      var calls: [TestCall] = []
-      for _ in 0..<6 { calls.append(try await call(fixture, .with { $0.readings = [.good(), .good()] })) }
-      #expect(try await calls[5].status() == "8")
-      #expect(try await calls[5].message().contains("wait for the database"))
+      let readings = (0..<400).map { _ in ESPV1.Reading.good() }
+      var stored = 0
+      while true {
+        let call = try await call(fixture, .with { $0.readings = readings })
+        let status = try await call.status()
+        if status == "0" { stored += 1; continue }
+        #expect(status == "8")
+        #expect(try await call.message().contains("of 131072 bytes are in use"))
+        break
+      }
+      #expect(stored > 0)
       fixture.store.openGate()
-      #expect(try await result(calls[0]).stored == 2)
+      while fixture.store.stored.deviceIDs.count < stored * 400 { try await Task.sleep(for: .milliseconds(1)) }
+      while try await call(fixture, .with { $0.readings = [.good()] }).status() != "0" {}
     }
   }
 
-  @Test("a reading that the database refuses is REJECTED, and the server goes on") func refused() async throws {
+  @Test("calls of all levels in one turn of the loop: each gets the level that it asked for")
+  func levels() async throws {
     try await withService { fixture in
-      let answer = try await result(call(fixture, .with { $0.readings = [.good(MemoryStore.poison)] }))
-      #expect(answer.rejected == 1)
-      #expect(answer.verdicts.first?.reason == "STORE_FAILED")
+      let levels: [ESPV1.AckLevel] = [.accepted, .durable, .committed, .unspecified]
+      var calls: [TestCall] = []
+      for level in levels {
+        calls.append(try await call(fixture, .with { $0.readings = [.good()]; $0.ackLevel = level }))
+      }
+      var reached: [ESPV1.AckLevel] = []
+      for call in calls { reached.append(try await result(call).ackLevel) }
+      #expect(reached == [.accepted, .durable, .committed, .durable])
+    }
+  }
+
+  @Test("a reading that the database refuses is quarantined alone, in its place") func refused() async throws {
+    try await withService { fixture in
+      var hot = ESPV1.Reading.good()
+      hot.temperature = 201
+      let answer = try await result(call(fixture, .with {
+        $0.ackLevel = .committed
+        $0.readings = [.good("a"), hot, .good("b"), .good(MemoryStore.poison), .good("c")]
+      }))
+      #expect([answer.stored, answer.quarantined] == [3, 2])
+      #expect(answer.verdicts.map(\.reason) == ["OUT_OF_RANGE", "STORE_FAILED"])
+      #expect(answer.verdicts.map(\.firstIndex) == [1, 3])
+      #expect(fixture.store.stored.deviceIDs == ["a", "b", "c"])
+      let letter = try #require(fixture.store.stored.deadLetters.last?.letter)
+      #expect(try ESPV1.Reading(serialized: letter.original.span).deviceID == MemoryStore.poison)
       let next = try await call(fixture, .with { $0.readings = [.good()] })
       #expect(try await result(next).stored == 1)
     }

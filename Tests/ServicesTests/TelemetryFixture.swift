@@ -28,15 +28,17 @@ final class TelemetryFixture: Sendable {
   }
   private let handler: NIOLoopBoundBox<RPCHandler>
 
-  init(cursors: [String: UInt64] = [:], maximumQueuedReadings: Int = 1_000_000,
+  private let journals = TemporaryJournals()
+
+  init(cursors: [String: UInt64] = [:], maximumJournalBytes: Int = 64 << 20,
        streamLimits: IngestStreamLimits = TelemetryFixture.withoutHeartbeats) throws {
     let store = MemoryStore(cursors: cursors)
     self.store = store
-    var limits = IngestPipeline.Limits()
-    limits.maximumQueuedReadings = maximumQueuedReadings
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    pipeline = IngestPipeline(limits: limits, logger: logger)
-    pipeline.start { store }
+    let (live, historical) = try journals.open(maximumBytes: maximumJournalBytes, segmentBytes: 64 << 10)
+    pipeline = IngestPipeline(live: live, historical: historical,
+                              coding: TelemetryService.journalCoding(rules: ReadingRules()), logger: logger)
+    try pipeline.start { store }
     group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     loop = group.next()
     // No test here reads: the reader never connects.
@@ -106,8 +108,15 @@ struct TestCall: Sendable {
 }
 
 extension ESPV1.IngestStreamRequest {
-  static func open(_ producerID: String) -> Self {
-    .with { $0.message = .open(.with { $0.producerID = producerID }) }
+  static func open(_ producerID: String, _ level: ESPV1.AckLevel = .unspecified,
+                   isHistorical: Bool = false) -> Self {
+    .with { message in
+      message.message = .open(.with {
+        $0.producerID = producerID
+        $0.ackLevel = level
+        $0.historical = isHistorical
+      })
+    }
   }
 
   static func batch(_ sequence: UInt64, _ readings: [ESPV1.Reading]) -> Self {

@@ -3,7 +3,7 @@ import Dispatch
 import Pipeline
 package import PostgresStore
 import Synchronization
-import Telemetry
+package import Telemetry
 
 /// Keeps what was committed. Used by the pipeline's thread; looked at by tests from any thread.
 package final class MemoryStore: ReadingStore, Sendable {
@@ -47,8 +47,8 @@ package final class MemoryStore: ReadingStore, Sendable {
       }
     }
     if let failure = nextFailure.withLock({ failure in defer { failure = nil }; return failure }) { throw failure }
-    let devices = transaction.batches.flatMap { batch in batch.readings.map { batch.string($0.deviceID) } }
-    if devices.contains(Self.poison) { throw .data(PostgresError(.data, sqlState: "22003", "poison")) }
+    for batch in transaction.batches { try check(batch) }
+    let devices = transaction.batches.flatMap(Self.devices)
     let conflicts = contents.withLock { contents in
       let conflicts = transaction.cursors.filter { (contents.cursors[$0.producerID] ?? 0) != $0.from }.map(\.producerID)
       guard conflicts.isEmpty else { return conflicts }
@@ -59,6 +59,15 @@ package final class MemoryStore: ReadingStore, Sendable {
       return []
     }
     if !conflicts.isEmpty { throw .cursorConflict(producerIDs: conflicts) }
+  }
+
+  package func check(_ batch: ReadingBatch) throws(WriteFailure) {
+    guard Self.devices(of: batch).contains(Self.poison) else { return }
+    throw .data(PostgresError(.data, sqlState: "22003", "poison"))
+  }
+
+  private static func devices(of batch: ReadingBatch) -> [String] {
+    batch.readings.map { batch.string($0.deviceID) }
   }
 
   package func cursors(for producerIDs: [String]) throws(WriteFailure) -> [String: UInt64] {

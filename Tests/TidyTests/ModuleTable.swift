@@ -55,7 +55,7 @@ extension ModuleTable {
         others: ["Foundation", "JWTKit", "Logging", "Synchronization"]),
       "Pipeline": Module(
         line: 3, modules: ["Diagnostics", "HTTPCore", "Journal", "PostgresStore", "Status", "Telemetry"],
-        others: ["Dispatch", "Foundation", "Logging", "ServiceLifecycle", "Synchronization"]),
+        others: ["DequeModule", "Dispatch", "Foundation", "Logging", "ServiceLifecycle", "Synchronization"]),
 
       "Contracts": Module(
         line: 4,
@@ -72,7 +72,7 @@ extension ModuleTable {
           "Cache", "Contracts", "Diagnostics", "HTTPCore", "Journal", "Pipeline", "PostgresStore", "Protobuf", "RPC",
           "RPCMessages", "Security", "Status", "Telemetry",
         ],
-        others: ["Foundation", "Logging", "NIOCore", "Synchronization"]),
+        others: ["Foundation", "Histogram", "Logging", "NIOCore", "Synchronization"]),
       "Gateway": Module(
         line: 5, modules: ["Contracts", "HTTPCore", "Protobuf", "RPC", "Security", "Status", "Telemetry"],
         others: ["Foundation", "Logging", "Synchronization"]),

@@ -1,9 +1,9 @@
-// Writes a sample of a block as an esp.v1.Reading, for its dead letter.
-import Telemetry
+// Writes a decoded reading as an esp.v1.Reading, for its dead letter.
+package import Telemetry
 
-enum ReadingWriting {
+package enum ReadingWriting {
   /// The bytes of an `esp.v1.Reading`, fields in the order of their numbers.
-  static func serialize(_ reading: Reading, hasTimestamp: Bool, in batch: ReadingBatch) -> [UInt8] {
+  package static func serialize(_ reading: Reading, hasTimestamp: Bool = true, in batch: ReadingBatch) -> [UInt8] {
     var output: [UInt8] = []
     output.append(field: 1, bytes: batch.text[reading.deviceID.range])
     if hasTimestamp { append(timestamp: reading.timestamp, to: &output) }
@@ -11,6 +11,7 @@ enum ReadingWriting {
       output.append(field: UInt32(signal + 3), fixed32: reading.values[signal].bitPattern)
     }
     output.append(field: 11, bytes: batch.text[reading.sourceSystem.range])
+    if let quality = reading.quality { output.append(field: 12, varint: UInt64(quality)) }
     for signal in 8...12 where reading.has(signal) {
       output.append(field: UInt32(signal + 5), fixed32: reading.values[signal].bitPattern)
     }

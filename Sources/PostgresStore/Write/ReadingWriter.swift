@@ -1,7 +1,7 @@
 // Stores readings exactly once: one transaction for rows, dead letters and cursors, whatever happens to the server.
 import Foundation
 package import Logging
-import Telemetry
+package import Telemetry
 
 /// Writes to one database over one connection. Synchronous: owned by the pipeline's thread. Not Sendable.
 ///
@@ -56,6 +56,33 @@ package final class ReadingWriter {
     }
   }
 
+  /// Whether the database would take these readings: tried and rolled back. Throws `.data` when it would not.
+  package func check(_ batch: borrowing ReadingBatch) throws(WriteFailure) {
+    var transaction = WriteTransaction()
+    transaction.batches = [copy batch]
+    let days = encode(transaction, Int64(Date().timeIntervalSince1970 * 1_000_000))
+    while true {
+      do throws(PostgresError) {
+        let connection = try connected()
+        try partitions.ensure(days, on: connection)
+        try connection.execute("BEGIN")
+        try copyRows(on: connection)
+        try connection.execute("SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK")
+        return outage.end()
+      } catch {
+        switch error.kind {
+        case .stopped: throw stopped()
+        case .data:
+          abandonTransaction()
+          throw .data(error)
+        case .connectionLost, .timedOut, .other:
+          abandonTransaction()
+          outage.wait(because: error, stopSignal)
+        }
+      }
+    }
+  }
+
   /// The last stored sequence of each of these producers that has one.
   package func cursors(for producerIDs: [String]) throws(WriteFailure) -> [String: UInt64] {
     try untilAnswered { connection throws(PostgresError) in
@@ -88,11 +115,7 @@ package final class ReadingWriter {
       return conflicts
     }
     try probe?(.cursorsMoved)
-    if encoder.rowCount > 0 {
-      try encoder.withFinished { bytes throws(PostgresError) in
-        _ = try connection.copy(ReadingCopyEncoder.statement, bytes)
-      }
-    }
+    try copyRows(on: connection)
     if !transaction.deadLetters.isEmpty {
       try letterEncoder.withFinished { bytes throws(PostgresError) in
         _ = try connection.copy(DeadLetterCopyEncoder.statement, bytes)
@@ -104,6 +127,13 @@ package final class ReadingWriter {
     try probe?(.commitSent)
     try connection.finish()
     return []
+  }
+
+  private func copyRows(on connection: PostgresConnection) throws(PostgresError) {
+    guard encoder.rowCount > 0 else { return }
+    try encoder.withFinished { bytes throws(PostgresError) in
+      _ = try connection.copy(ReadingCopyEncoder.statement, bytes)
+    }
   }
 
   /// Encodes once, for all attempts. Returns the days whose partitions are needed.

@@ -1,5 +1,6 @@
 // TelemetryService.IngestStream: the batches of one producer, in order, each exactly once.
 internal import Contracts
+internal import HTTPCore
 internal import NIOCore
 internal import Pipeline
 internal import Protobuf
@@ -9,9 +10,11 @@ internal import Telemetry
 
 /// Limits of an ingest stream; each has a row in ARCHITECTURE.md 5.
 package struct IngestStreamLimits: Sendable {
-  /// Batches of a stream that wait for their commit. Beyond: the stream is not read and its window closes.
+  /// Batches of a stream that wait for their level. Beyond: the stream is not read and its window closes.
   package var maximumPendingBatches = 64
-  /// Readings of a stream that wait for their commit: about twenty transactions. Beyond: the same.
+  /// The same of a historical stream: it waits rather than live ones.
+  package var maximumPendingHistoricalBatches = 4
+  /// Readings of a stream that wait for their level: about twenty transactions. Beyond: the same.
   package var maximumPendingReadings = 200_000
   /// Bytes of results that the client has not read. Beyond: the same, until it has.
   package var maximumUnreadBytes = 64 << 10
@@ -20,7 +23,7 @@ package struct IngestStreamLimits: Sendable {
   package var heartbeatInterval = Duration.seconds(30)
   /// What a client is asked to wait before it comes back after a drain: a restart takes about a second.
   package var reconnectAfter = Duration.seconds(1)
-  /// How soon a batch that found the queue full is handed over again.
+  /// How soon a batch that found the journal full is handed over again.
   package var retryInterval = Duration.milliseconds(50)
 
   package init() {}
@@ -28,7 +31,7 @@ package struct IngestStreamLimits: Sendable {
 
 extension TelemetryService {
   package func ingestStream(call: RPCCall) -> any RPCMessageReceiver {
-    IngestStreamReceiver(call: call, pipeline: pipeline, decoder: decoder, limits: streamLimits)
+    IngestStreamReceiver(call: call, pipeline: pipeline, decoder: decoder, limits: streamLimits, latencies: latencies)
   }
 }
 
@@ -49,6 +52,7 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
   /// A batch whose result has not been sent; results leave in order, so an early one waits here.
   private struct Pending {
     var result: BatchResult
+    let began: ContinuousClock.Instant
     var outcome: Submission.Outcome?
   }
 
@@ -56,24 +60,29 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
   private let pipeline: IngestPipeline
   private let decoder: IngestDecoder
   private let limits: IngestStreamLimits
+  private let latencies: AckLatencies
   private var state = State.waitingForOpen
   private var producerID = ""
+  private var level = AckLevel.durable
+  private var priority = IngestPriority.live
   /// The last sequence whose result has been sent, or with which the stream was opened.
   private var lastSequence: UInt64 = 0
   private var pending: [Pending] = []
   private var pendingReadings = 0
-  /// A batch that found the queue full. Nothing is read while there is one, or the next would overtake it.
+  /// A batch that found the journal full. Nothing is read while there is one, or the next would overtake it.
   private var held: Submission?
   /// Results sent so far: the place of a pending batch is its ordinal less this.
   private var sentResults = 0
   private var heartbeat: RepeatedTask?
   private var isSilent = true
 
-  init(call: RPCCall, pipeline: IngestPipeline, decoder: IngestDecoder, limits: IngestStreamLimits) {
+  init(call: RPCCall, pipeline: IngestPipeline, decoder: IngestDecoder, limits: IngestStreamLimits,
+       latencies: AckLatencies) {
     self.call = call
     self.pipeline = pipeline
     self.decoder = decoder
     self.limits = limits
+    self.latencies = latencies
   }
 
   /// How far the stream has come, for operators.
@@ -91,9 +100,11 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
   func received(_ message: Span<UInt8>) {
     do throws(RPCStatus) {
       var batch = ReadingBatch()
-      switch try decoder.decodeStream(message, now: WallClock.now, into: &batch) {
-      case .open(let producerID, _, _): try open(producerID)
-      case .batch(let head): try take(head, batch)
+      let now = WallClock.now
+      switch try decoder.decodeStream(message, now: now, into: &batch) {
+      case .open(let producerID, let level, let isHistorical):
+        try open(producerID, level.orDefault, isHistorical ? .historical : .live)
+      case .batch(let head): try take(head, batch, .init(.streamRequest, [UInt8](copying: message), receivedAt: now))
       case .empty: throw RPCStatus(.invalidArgument, "a message of the stream carries neither open nor batch")
       }
     } catch {
@@ -139,15 +150,14 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
 
   // MARK: Opening
 
-  /// Acks of any level wait for the commit until there is a journal; `historical` has no lane of its own yet.
-  private func open(_ producerID: String) throws(RPCStatus) {
+  private func open(_ producerID: String, _ level: AckLevel, _ priority: IngestPriority) throws(RPCStatus) {
     guard case .waitingForOpen = state else {
       throw RPCStatus(.invalidArgument, "open comes once, as the first message")
     }
-    self.producerID = producerID
+    (self.producerID, self.level, self.priority) = (producerID, level, priority)
     state = .opening
     call.pause()
-    pipeline.open(producerID, owner: self) { [self] opened in
+    pipeline.open(producerID, priority, owner: self) { [self] opened in
       call.eventLoop.execute { self.opened(opened) }
     }
   }
@@ -174,7 +184,7 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
 
   // MARK: Batches
 
-  private func take(_ head: IngestHead, _ batch: ReadingBatch) throws(RPCStatus) {
+  private func take(_ head: IngestHead, _ batch: ReadingBatch, _ message: Submission.Message) throws(RPCStatus) {
     switch state {
     case .open: break
     case .waitingForOpen, .opening: throw RPCStatus(.invalidArgument, "the first message of a stream is open")
@@ -182,38 +192,44 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
     }
     guard head.sequence > 0 else { throw .invalidField("batch.sequence", "is 0; sequences are 1, 2, 3 ...") }
     let ordinal = sentResults + pending.count
-    pending.append(Pending(result: head.result))
+    pending.append(Pending(result: head.result, began: .now))
     pendingReadings += Int(head.result.received)
-    hand(over: Submission(
-      claim: .init(producerID: producerID, sequence: head.sequence, owner: self), batch: batch,
-      deadLetters: head.deadLetters
-    ) { [self] outcome in
+    let answer = Submission.Answer(level) { [self] outcome in
       call.eventLoop.execute { self.settle(ordinal, outcome) }
-    })
-    if pending.count >= limits.maximumPendingBatches || pendingReadings >= limits.maximumPendingReadings
+    }
+    hand(over: Submission(
+      claim: .init(producerID: producerID, sequence: head.sequence, owner: self), priority: priority, message: message,
+      batch: batch, deadLetters: head.deadLetters, rejected: head.result.rejected,
+      answers: level == .accepted ? [] : [answer]), ordinal)
+    if pending.count >= maximumPendingBatches || pendingReadings >= limits.maximumPendingReadings
       || call.bufferedByteCount > limits.maximumUnreadBytes {
       call.pause()
     }
   }
 
-  private func hand(over submission: Submission) {
+  private var maximumPendingBatches: Int {
+    priority == .live ? limits.maximumPendingBatches : limits.maximumPendingHistoricalBatches
+  }
+
+  private func hand(over submission: Submission, _ ordinal: Int) {
     let admission = pipeline.submit(submission)
     switch admission {
-    case .accepted: break
-    case .overloaded:
+    case .accepted: if level == .accepted { settle(ordinal, .reached(.accepted, refused: [])) }
+    case .duplicate: if level == .accepted { settle(ordinal, .duplicate(.accepted)) }
+    case .overloaded, .otherPriority:
       // A stream is never refused for load: it is not read until there is room again.
       held = submission
       call.pause()
       call.eventLoop.scheduleTask(in: .nanoseconds(limits.retryInterval.nanoseconds)) { [self] in
         held = nil
         guard call.isOpen else { return }
-        hand(over: submission)
+        hand(over: submission, ordinal)
         resumeIfThereIsRoom()
       }
     case .unknownProducer:
       end(.unavailable("the cursor of producer \(producerID) is not known here any more: open the stream again",
                        retryAfter: .milliseconds(100)))
-    case .gap, .takenOver, .conflicted, .stopping: end(admission.refusal)
+    case .gap, .takenOver, .refused, .stopping: end(admission.refusal)
     }
   }
 
@@ -222,8 +238,13 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
     pending[ordinal - sentResults].outcome = outcome
     var settled = 0
     while settled < pending.count, let outcome = pending[settled].outcome {
-      if case .failed(let status) = outcome { return end(status) }
-      let result = pending[settled].result.settled(outcome)
+      let result: BatchResult
+      do throws(RPCStatus) {
+        result = try pending[settled].result.settled(outcome)
+      } catch {
+        return end(error)
+      }
+      if case .reached(let level, _) = outcome { latencies.record(level, since: pending[settled].began) }
       pendingReadings -= Int(result.received)
       lastSequence = max(lastSequence, result.sequence)
       isSilent = false
@@ -237,7 +258,7 @@ final class IngestStreamReceiver: RPCMessageReceiver, StreamOwner, @unchecked Se
   }
 
   private func resumeIfThereIsRoom() {
-    guard case .open = state, held == nil, pending.count <= limits.maximumPendingBatches / 2,
+    guard case .open = state, held == nil, pending.count <= maximumPendingBatches / 2,
           pendingReadings <= limits.maximumPendingReadings / 2,
           call.bufferedByteCount <= limits.maximumUnreadBytes else { return }
     call.resume()

@@ -11,16 +11,18 @@ package struct TelemetryService: TelemetryServiceProtocol {
   let reader: ReadingReader
   let decoder: IngestDecoder
   let lanes: IngestLanes
+  let latencies: AckLatencies
   package let streamLimits: IngestStreamLimits
   /// Readings that a batch may have.
   package var maximumBatchReadings: Int { decoder.maximumBatchReadings }
 
   package init(pipeline: IngestPipeline, reader: ReadingReader, rules: ReadingRules, group: any EventLoopGroup,
-               streamLimits: IngestStreamLimits = IngestStreamLimits()) {
+               streamLimits: IngestStreamLimits = IngestStreamLimits(), latencies: AckLatencies = AckLatencies()) {
     self.pipeline = pipeline
     self.reader = reader
     decoder = IngestDecoder(rules: rules)
-    lanes = IngestLanes(group: group, pipeline: pipeline)
+    lanes = IngestLanes(group: group, pipeline: pipeline, latencies: latencies)
+    self.latencies = latencies
     self.streamLimits = streamLimits
   }
 }
