@@ -74,7 +74,7 @@ def refusal(call: Callable[[], object]) -> grpc.RpcError:
 
 
 def test_numbers_equal_the_clients_own_count(admin: admin_pb2_grpc.AdminServiceStub, other: grpc.Channel, name: str):
-    requests = [pb.IngestStreamRequest(open=pb.OpenStream(producer_id=name))]
+    requests = [pb.IngestStreamRequest(open=pb.OpenStream(producer_id=name, ack_level=pb.ACK_LEVEL_COMMITTED))]
     begin = time.monotonic()
     with IngestStream(other, name, timeout=300) as stream:
         answers = [stream.next()]

@@ -47,7 +47,7 @@ import Testing
   func ingest() async throws {
     try await withService { fixture in
       let call = try await fixture.open("IngestStream")
-      try await call.send(ESPV1.IngestStreamRequest.open("gw"))
+      try await call.send(ESPV1.IngestStreamRequest.open("gw", .committed))
       try await call.send(ESPV1.IngestStreamRequest.batch(1, [.good(), .good()]))
       _ = try await call.answers(2, as: ESPV1.IngestStreamResponse.self)
       fixture.store.closeGate()

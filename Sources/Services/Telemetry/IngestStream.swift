@@ -1,4 +1,5 @@
 // TelemetryService.IngestStream: the batches of one producer, in order, each exactly once.
+// This file is long because opening, taking, answering and ending share the state of one stream.
 internal import Contracts
 internal import HTTPCore
 internal import NIOCore
