@@ -72,7 +72,8 @@ struct Server {
     let names = DescriptorSet.embedded.serviceNames
     let health = HealthStatuses(
       services: settings.reflection ? names : names.filter { !$0.hasPrefix("grpc.reflection.") })
-    let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group)
+    let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group,
+                                     streamLimits: settings.limits.streams)
     let (registry, facts) = (CallRegistry(), ServerFacts())
     let router = RPCRouter(
       telemetry.methods + AdminService(registry: registry, facts: facts).methods
