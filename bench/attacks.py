@@ -5,6 +5,7 @@ Usage: bench/attacks.py [rounds] [seconds a window] [attack ...]
 grpc-interop-server on core 0; the observer, 200 calls a second over one connection, and the attacker, in processes of
 their own, on core 1, the attacker at the lowest priority: what is measured is the server, not the fight of the clients
 for a core. In each round a quiet window and one with the attack, in turns; the figure is the median of their ratios.
+ESP_TEST_INTEROP_SERVER names another build, to compare.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SERVER = os.environ.get("ESP_TEST_INTEROP_SERVER", str(ROOT / ".build/release/grpc-interop-server"))
 sys.path.append(str(ROOT / "Tests/Attacks"))
 
 from frames import (  # noqa: E402
@@ -194,7 +196,7 @@ def main() -> None:
     print(f"{'attack':14} p99 quiet us  p99 attacked us  ratio, median of {rounds} (min-max)  p50 ratio  peak MiB")
     for name in sys.argv[3:] or ATTACKS:
         server = subprocess.Popen(
-            ["taskset", "-c", "0", str(ROOT / ".build/release/grpc-interop-server"), "--port", "0",
+            ["taskset", "-c", "0", SERVER, "--port", "0",
              "--event-loops", "1"], stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None

@@ -33,6 +33,7 @@ final class HTTP1Handler: ChannelDuplexHandler, HTTPConnection {
   private let logger: Logger
   /// The server has all the connections it takes: this one hears so and is closed.
   private let isRefused: Bool
+  private let reads: ReadAllowance
   private var context: ChannelHandlerContext?
   private var phase = Phase.open
   private var exchange: HTTP1Exchange?
@@ -50,11 +51,12 @@ final class HTTP1Handler: ChannelDuplexHandler, HTTPConnection {
   /// The channel asked for bytes and was told to wait.
   private var isReadWithheld = false
 
-  init(limits: HTTP1Limits, handler: any HTTPHandler, logger: Logger, isRefused: Bool) {
+  init(limits: HTTP1Limits, handler: any HTTPHandler, logger: Logger, isRefused: Bool, reads: ReadAllowance) {
     self.limits = limits
     self.handler = handler
     self.logger = logger
     self.isRefused = isRefused
+    self.reads = reads
     watch = HTTP1Watch(limits: limits, now: .now)
   }
 
@@ -93,6 +95,7 @@ final class HTTP1Handler: ChannelDuplexHandler, HTTPConnection {
   func channelReadComplete(context: ChannelHandlerContext) {
     isReading = false
     flush()
+    reads.ended()
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {

@@ -11,7 +11,7 @@ package struct HTTP2Connection {
   package init(on channel: any Channel, limits: HTTP2Limits = HTTP2Limits(), handler: any HTTPHandler,
                logger: Logger) throws {
     self.handler = HTTP2Handler(limits: limits, handler: handler, memory: ConnectionMemory(ByteBudget()),
-                                logger: logger, admission: .served)
+                                logger: logger, admission: .served, reads: ReadAllowance { .zero })
     try channel.pipeline.syncOperations.addHandler(self.handler)
   }
 

@@ -27,14 +27,16 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
   private var hasSentGoAway = false
   private var watch: ConnectionWatch
   private let admission: ConnectionAdmission
+  private let reads: ReadAllowance
 
   init(limits: HTTP2Limits, handler: any HTTPHandler, memory: ConnectionMemory, logger: Logger,
-       admission: ConnectionAdmission) {
+       admission: ConnectionAdmission, reads: ReadAllowance) {
     self.limits = limits
     self.handler = handler
     self.memory = memory
     self.logger = logger
     self.admission = admission
+    self.reads = reads
     watch = ConnectionWatch(limits: limits, now: .now, jitter: .random(in: -1...1), isRefused: admission == .refused)
   }
 
@@ -79,7 +81,10 @@ final class HTTP2Handler: ChannelInboundHandler, HTTPConnection {
     takeNotes(of: session)
   }
 
-  func channelReadComplete(context: ChannelHandlerContext) { flush() }
+  func channelReadComplete(context: ChannelHandlerContext) {
+    flush()
+    reads.ended()
+  }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
     if context.channel.isWritable { flush() }

@@ -6,12 +6,14 @@ package import NIOCore
 /// The way into this module for who listens.
 package enum HTTP2Pipeline {
   /// Adds HTTP/2 behind the handlers that a channel has; it begins with `channelActive`. On the channel's loop.
-  /// - Parameter memory: its loop's.
+  /// - Parameters:
+  ///   - memory: its loop's.
+  ///   - reads: told when each turn of the channel ends.
   package static func add(to channel: any Channel, limits: HTTP2Limits, handler: any HTTPHandler,
-                          memory: ConnectionMemory, admission: ConnectionAdmission,
+                          memory: ConnectionMemory, admission: ConnectionAdmission, reads: ReadAllowance,
                           logger: Logger) throws -> any HTTPConnection {
     let connection = HTTP2Handler(limits: limits, handler: handler, memory: memory, logger: logger,
-                                  admission: admission)
+                                  admission: admission, reads: reads)
     try channel.pipeline.syncOperations.addHandler(connection)
     return connection
   }

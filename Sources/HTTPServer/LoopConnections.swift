@@ -36,10 +36,12 @@ final class LoopConnections: Sendable {
   func add(_ channel: any Channel) throws {
     // Accepted just as the drain began: nobody will tell it to go.
     guard !state.value.isDraining else { return channel.close(promise: nil) }
+    let reads = ReadAllowance(clock: ThreadClock.now)
+    try channel.syncOptions?.setOption(.recvAllocator, value: AllowedReads(reads))
     let admission = total.add(limits)
     let id = ObjectIdentifier(channel)
     let detector = ProtocolDetector(timeout: limits.detectionTimeout, logger: logger) { [self] version in
-      state.value.open[id] = try install(version, on: channel, admission)
+      state.value.open[id] = try install(version, on: channel, admission, reads)
     }
     state.value.open[id] = detector
     channel.closeFuture.whenComplete { [self] _ in
@@ -52,17 +54,17 @@ final class LoopConnections: Sendable {
   }
 
   private func install(_ version: ProtocolDetector.Version, on channel: any Channel,
-                       _ admission: ConnectionAdmission) throws -> any HTTPConnection {
+                       _ admission: ConnectionAdmission, _ reads: ReadAllowance) throws -> any HTTPConnection {
     let handler = state.value.handler
     switch version {
     case .http1:
       return try HTTP1Pipeline.add(to: channel, limits: limits.http1, handler: handler,
-                                   isRefused: admission != .served, logger: logger)
+                                   isRefused: admission != .served, reads: reads, logger: logger)
     case .http2:
       var http2 = limits.http2
       http2.maximumConnections = limits.maximumConnections
       return try HTTP2Pipeline.add(to: channel, limits: http2, handler: handler, memory: state.value.memory,
-                                   admission: admission, logger: logger)
+                                   admission: admission, reads: reads, logger: logger)
     }
   }
 

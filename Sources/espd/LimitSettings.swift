@@ -3,6 +3,7 @@ import HTTP2
 import HTTPCore
 import HTTPServer
 import RPC
+import Services
 
 /// Limits by setting. ARCHITECTURE.md 5 says what a client sees beyond each.
 struct LimitSettings: Sendable {
@@ -14,6 +15,7 @@ struct LimitSettings: Sendable {
   var maximumMessageMiB: Int
   var idleTimeoutSeconds: Int
   var handshakeTimeoutSeconds: Int
+  var heartbeatSeconds: Int
 
   /// - Parameter number: reads a whole number within a range; nil when the setting is not there.
   /// - Throws: `SettingsError` that names the key.
@@ -25,6 +27,7 @@ struct LimitSettings: Sendable {
     maximumMessageMiB = try number(.maxMessageMiB, 1...64) ?? 4
     idleTimeoutSeconds = try number(.idleTimeoutSeconds, 1...604_800) ?? 1800
     handshakeTimeoutSeconds = try number(.handshakeTimeoutSeconds, 1...3600) ?? 10
+    heartbeatSeconds = try number(.heartbeatSeconds, 1...3600) ?? 30
     // An eighth must take the largest message twice, and what each loop keeps in reserve.
     let least = max(16 * maximumMessageMiB, 4 * eventLoops)
     guard memoryBudgetMiB >= least else {
@@ -46,6 +49,12 @@ struct LimitSettings: Sendable {
     return limits
   }
 
+  var streams: IngestStreamLimits {
+    var limits = IngestStreamLimits()
+    limits.heartbeatInterval = .seconds(heartbeatSeconds)
+    return limits
+  }
+
   var rpc: RPCLimits {
     var limits = RPCLimits()
     limits.maximumMessageBytes = maximumMessageMiB << 20
@@ -56,7 +65,7 @@ struct LimitSettings: Sendable {
     [
       (SettingKey.memoryBudgetMiB, memoryBudgetMiB), (.maxConnections, maximumConnections),
       (.maxStreams, maximumStreams), (.maxMessageMiB, maximumMessageMiB), (.idleTimeoutSeconds, idleTimeoutSeconds),
-      (.handshakeTimeoutSeconds, handshakeTimeoutSeconds),
+      (.handshakeTimeoutSeconds, handshakeTimeoutSeconds), (.heartbeatSeconds, heartbeatSeconds),
     ].map { ($0.0.name, "\($0.1)") }
   }
 }

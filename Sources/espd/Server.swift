@@ -76,7 +76,8 @@ struct Server {
     let names = DescriptorSet.embedded.serviceNames
     let health = HealthStatuses(
       services: settings.reflection ? names : names.filter { !$0.hasPrefix("grpc.reflection.") })
-    let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group)
+    let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group,
+                                     streamLimits: settings.limits.streams)
     let deadLetters = DeadLetterService(store: DeadLetterStore(location, logger: logger), rules: rules)
     let (registry, facts) = (CallRegistry(), ServerFacts())
     let router = RPCRouter(

@@ -26,6 +26,9 @@ struct SettingKey: Sendable {
   static let tlsClientCA = SettingKey(
     name: "tls_client_ca", defaultValue: nil,
     meaning: "PEM file with authorities; set = a client must show a certificate of theirs (mutual TLS)")
+  static let tlsClientCRL = SettingKey(
+    name: "tls_client_crl", defaultValue: nil,
+    meaning: "PEM file with the revocation lists of those authorities, one of each; read again on SIGHUP")
   static let corsOrigins = SettingKey(
     name: "cors_origins", defaultValue: nil,
     meaning: "origins whose pages may call from a browser, exact, with commas: https://host:port; unset = none")
@@ -67,6 +70,10 @@ struct SettingKey: Sendable {
     name: "handshake_timeout_seconds", defaultValue: nil,
     meaning: "seconds that a client has for TLS, and again for HTTP/2's greeting; unset = 10")
 
+  static let heartbeatSeconds = SettingKey(
+    name: "heartbeat_seconds", defaultValue: nil,
+    meaning: "seconds after which a silent stream hears from the server, less than balancers wait; unset = 30")
+
   static let journalMaxMiB = SettingKey(
     name: "journal_max_mib", defaultValue: nil,
     meaning: "MiB that batches which wait for the database may take on the disk, backfill a quarter of it; "
@@ -79,10 +86,10 @@ struct SettingKey: Sendable {
     meaning: "MiB of a file of the journal, which is made before it is needed; unset = 64")
 
   static let all = [
-    listen, tlsListen, tlsCert, tlsKey, tlsClientCA, corsOrigins, reflection, dataDir, databaseURL, logLevel,
-    logFormat, maxReadingAgeDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB, maxConnections, maxStreams,
-    maxMessageMiB, idleTimeoutSeconds, handshakeTimeoutSeconds, journalMaxMiB, journalMaxDiskPercent,
-    journalSegmentMiB,
+    listen, tlsListen, tlsCert, tlsKey, tlsClientCA, tlsClientCRL, corsOrigins, reflection, dataDir, databaseURL,
+    logLevel, logFormat, maxReadingAgeDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB, maxConnections,
+    maxStreams, maxMessageMiB, idleTimeoutSeconds, handshakeTimeoutSeconds, heartbeatSeconds, journalMaxMiB,
+    journalMaxDiskPercent, journalSegmentMiB,
   ]
 
   /// Settings of the contract whose feature has not been built yet: setting one is not an error, but it is said that it

@@ -133,6 +133,7 @@ struct Settings: Sendable {
       (SettingKey.tlsCert.name, tls?.files.certificate ?? ""),
       (SettingKey.tlsKey.name, tls?.files.key ?? ""),
       (SettingKey.tlsClientCA.name, tls?.files.clientAuthorities ?? ""),
+      (SettingKey.tlsClientCRL.name, tls?.files.clientRevocations ?? ""),
       (SettingKey.corsOrigins.name, corsOrigins.joined(separator: ",")),
       (SettingKey.reflection.name, "\(reflection)"),
       (SettingKey.dataDir.name, dataDirectory),

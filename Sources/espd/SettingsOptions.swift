@@ -12,6 +12,7 @@ struct SettingsOptions: ParsableArguments {
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.tlsCert.meaning)) var tlsCert: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.tlsKey.meaning)) var tlsKey: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.tlsClientCA.meaning)) var tlsClientCA: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.tlsClientCRL.meaning)) var tlsClientCRL: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.corsOrigins.meaning)) var corsOrigins: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.reflection.meaning)) var reflection: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.dataDir.meaning)) var dataDir: String?
@@ -29,13 +30,24 @@ struct SettingsOptions: ParsableArguments {
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.idleTimeoutSeconds.meaning)) var idleTimeoutSeconds: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.handshakeTimeoutSeconds.meaning))
   var handshakeTimeoutSeconds: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.heartbeatSeconds.meaning)) var heartbeatSeconds: String?
+
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.journalMaxMiB.meaning)) var journalMaxMib: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.journalMaxDiskPercent.meaning))
+  var journalMaxDiskPercent: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.journalSegmentMiB.meaning)) var journalSegmentMib: String?
 
   func load() async throws -> Settings {
     let flags: [(SettingKey, String?)] = [
       (.listen, listen), (.tlsListen, tlsListen), (.tlsCert, tlsCert), (.tlsKey, tlsKey), (.tlsClientCA, tlsClientCA),
-      (.corsOrigins, corsOrigins), (.reflection, reflection), (.dataDir, dataDir), (.databaseURL, databaseURL),
-      (.logLevel, logLevel), (.logFormat, logFormat),
+      (.tlsClientCRL, tlsClientCRL), (.corsOrigins, corsOrigins), (.reflection, reflection), (.dataDir, dataDir),
+      (.databaseURL, databaseURL), (.logLevel, logLevel), (.logFormat, logFormat),
       (.maxReadingAgeDays, maxReadingAgeDays), (.drainTimeoutSeconds, drainTimeoutSeconds), (.eventLoops, eventLoops),
+      (.memoryBudgetMiB, memoryBudgetMib), (.maxConnections, maxConnections), (.maxStreams, maxStreams),
+      (.maxMessageMiB, maxMessageMib), (.idleTimeoutSeconds, idleTimeoutSeconds),
+      (.handshakeTimeoutSeconds, handshakeTimeoutSeconds), (.heartbeatSeconds, heartbeatSeconds),
+      (.journalMaxMiB, journalMaxMib), (.journalMaxDiskPercent, journalMaxDiskPercent),
+      (.journalSegmentMiB, journalSegmentMib),
     ]
     var given: [String: String] = [:]
     for (key, value) in flags { given[key.name] = value }

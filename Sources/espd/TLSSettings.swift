@@ -14,7 +14,7 @@ struct TLSSettings: Sendable {
   /// - Throws: `SettingsError` when one of the settings is missing for the others.
   init?(_ text: (SettingKey) -> String?) throws {
     guard let listen = text(.tlsListen) else {
-      for key in [SettingKey.tlsCert, .tlsKey, .tlsClientCA] where text(key) != nil {
+      for key in [SettingKey.tlsCert, .tlsKey, .tlsClientCA, .tlsClientCRL] where text(key) != nil {
         throw SettingsError("\(key.name) is set and tls_listen is not: say where TLS is to be spoken, for example "
           + "0.0.0.0:8443")
       }
@@ -24,6 +24,12 @@ struct TLSSettings: Sendable {
     guard let certificate = text(.tlsCert), let key = text(.tlsKey) else {
       throw SettingsError("tls_listen is \(listen); tls_cert and tls_key are needed with it")
     }
-    files = TLSFiles(certificate: certificate, key: key, clientAuthorities: text(.tlsClientCA))
+    let (authorities, revocations) = (text(.tlsClientCA), text(.tlsClientCRL))
+    if revocations != nil, authorities == nil {
+      throw SettingsError("tls_client_crl is set and tls_client_ca is not: without it no client is asked for a "
+        + "certificate")
+    }
+    files = TLSFiles(certificate: certificate, key: key, clientAuthorities: authorities,
+                     clientRevocations: revocations)
   }
 }

@@ -11,6 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
+from espclient.channel import open_channel
+from espclient.protocol import admin_pb2, admin_pb2_grpc
+from espclient.protocol import telemetry_pb2 as pb
+
 from certificates import Certificates
 from espd_process import Espd, free_port, wait_for
 from frames import (
@@ -18,7 +22,9 @@ from frames import (
     is_served, message,
 )
 from interop_server import InteropServer
-from wire import Wire
+from wire import INGEST_STREAM, Wire
+
+WATCH = "/grpc.health.v1.Health/Watch"
 
 MEMORY_LEAK = 5 << 20
 """Bytes that resident memory may be more than before an attack, once it is over."""
@@ -89,6 +95,35 @@ def test_10000_cancelled_calls_leak_nothing(interop: InteropServer, is_full: boo
         cancel(9_000 if is_full else 2000)
         returns_to(interop, before)
     is_served(interop.port)
+
+
+def test_10000_cancelled_streams_leave_no_call_behind(make_espd: Callable[..., Espd], is_full: bool):
+    """Calls that live until they are cancelled, and the server's own count of them."""
+    espd = make_espd().start()
+    opening = message(pb.IngestStreamRequest(open=pb.OpenStream(producer_id="cancelled")).SerializeToString())
+
+    def open_calls() -> int:
+        with open_channel(espd.target) as channel:
+            info = admin_pb2_grpc.AdminServiceStub(channel).GetServerInfo(admin_pb2.GetServerInfoRequest(), timeout=20)
+            return info.open_streams
+
+    with Attacker(espd.port) as client:
+        def cancel(count: int) -> None:
+            for index in range(count):
+                stream = client.open(WATCH if index % 2 else INGEST_STREAM)
+                client.data(stream, message(b"") if index % 2 else opening)
+                client.send(frame(RESET, 0, stream, bytes([0, 0, 0, 8])))
+                if index % 100 == 99:
+                    client.ping()
+                    # As fast as one connection may: HTTP2Limits.streamResetsPerSecond.
+                    time.sleep(0.1)
+
+        cancel(300)
+        before = espd.resident_bytes
+        cancel(9_000 if is_full else 1000)
+        wait_for(lambda: open_calls() == 0, "no call is left")
+        wait_for(lambda: espd.resident_bytes < before + MEMORY_LEAK, f"resident memory is back at {before >> 10} KiB")
+    espd.stop()
 
 
 def test_a_continuation_flood_ends_the_connection(interop: InteropServer):

@@ -41,6 +41,17 @@ class Certificates:
     def key(self, name: str) -> Path:
         return self.folder / f"{name}.key"
 
+    def revoke(self, *names: str, by: str = "ca", days: float = 2) -> Path:
+        """The list of an authority, `by`.crl, with these certificates; it runs out after `days`."""
+        (self.folder / f"{by}.index").write_text("")
+        (self.folder / f"{by}.cnf").write_text(
+            f"[ca]\ndefault_ca = here\n[here]\ndatabase = {by}.index\ndefault_md = sha256\n"
+            f"certificate = {by}.pem\nprivate_key = {by}.key\n")
+        for name in names:
+            self.openssl("ca", "-config", f"{by}.cnf", "-revoke", f"{name}.pem")
+        self.openssl("ca", "-config", f"{by}.cnf", "-gencrl", "-crlsec", str(int(days * 86_400)), "-out", f"{by}.crl")
+        return self.folder / f"{by}.crl"
+
     def settings(self, listen: str, *, client_authority: str | None = None) -> dict[str, str]:
         """The settings of an espd that uses them."""
         settings = {"ESP_TLS_LISTEN": listen, "ESP_TLS_CERT": str(self.certificate("server")),

@@ -20,6 +20,7 @@ from espclient.channel import open_channel
 from espclient.protocol import telemetry_pb2 as pb
 from espclient.protocol import telemetry_pb2_grpc
 
+from certificates import Certificates
 from cluster import Cluster
 from database import Database
 from espd_process import Espd, free_port, make_folder, run_espd
@@ -106,6 +107,7 @@ def test_an_unknown_setting_names_the_nearest(folder: Path):
         ("MAX_STREAMS", "0", "max_streams is 0"),
         ("IDLE_TIMEOUT_SECONDS", "0", "idle_timeout_seconds is 0"),
         ("HANDSHAKE_TIMEOUT_SECONDS", "0", "handshake_timeout_seconds is 0"),
+        ("HEARTBEAT_SECONDS", "0", "heartbeat_seconds is 0"),
         ("CORS_ORIGINS", "*", "* is not taken"),
         ("CORS_ORIGINS", "null", "cors_origins has null"),
         ("CORS_ORIGINS", "dashboard.example", "exact origins are needed"),
@@ -133,6 +135,32 @@ def test_origins_are_a_list(folder: Path):
     shown = settings(run_espd("check-config", "--config", file))
     assert shown["cors_origins"] == "https://dashboard.example"
     assert settings(run_espd("check-config"))["cors_origins"] == ""
+
+
+GIVEN = {
+    "listen": "127.0.0.1:1001", "tls_listen": "0.0.0.0:1002", "cors_origins": "https://a.example", "reflection": "false",
+    "data_dir": "/d", "database_url": "postgres://u@h/n", "log_level": "debug", "log_format": "json",
+    "max_reading_age_days": "7", "drain_timeout_seconds": "8", "event_loops": "3", "memory_budget_mib": "640",
+    "max_connections": "9", "max_streams": "11", "max_message_mib": "5", "idle_timeout_seconds": "12",
+    "handshake_timeout_seconds": "13", "heartbeat_seconds": "14", "journal_max_mib": "1024",
+    "journal_max_disk_percent": "80", "journal_segment_mib": "32",
+}
+"""Every setting but those of TLS files, with a value that is not its default."""
+
+
+def test_every_setting_can_be_given_as_flag_as_variable_and_in_the_file(folder: Path):
+    certificates = Certificates(folder / "tls files")
+    files = {"tls_cert": "server.pem", "tls_key": "server.key", "tls_client_ca": "ca.pem", "tls_client_crl": "ca.crl"}
+    certificates.revoke()
+    given = GIVEN | {name: str(certificates.folder / file) for name, file in files.items()}
+    file = folder / "espd.json"
+    file.write_text(json.dumps(given))
+    flags = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", value)]
+    expected = given | {"database_url": "***"}
+    for done in (run_espd("check-config", *flags),
+                 run_espd("check-config", **{f"ESP_{name.upper()}": value for name, value in given.items()}),
+                 run_espd("check-config", "--config", file)):
+        assert dict(line.split(" = ", 1) for line in done.stdout.splitlines()) == expected, done.stderr
 
 
 def test_a_file_that_can_not_be_read_is_named(folder: Path):

@@ -170,6 +170,42 @@ def test_sighup_changes_the_certificate_and_breaks_no_stream(tls: Espd, certific
     tls.stop()
 
 
+def test_a_revoked_certificate_is_refused_from_the_next_sighup_on(
+        make_espd: MakeEspd, certificates: Certificates, name: str):
+    for client in ("stolen", "other"):
+        certificates.issue(client, f"/CN={client}", f"DNS:{client}")
+    settings = certificates.settings(f"127.0.0.1:{free_port()}", client_authority="ca")
+    espd = make_espd(**settings, ESP_TLS_CLIENT_CRL=str(certificates.revoke())).start()
+
+    def is_let_in(client: str) -> bool:
+        with certificates.open_channel(espd.tls_target, client=client) as channel:
+            try:
+                return ingest(channel, f"{name}-{client}") >= 0
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.UNAVAILABLE
+                return False
+
+    with certificates.open_channel(espd.tls_target, client="stolen") as before, \
+            IngestStream(before, f"{name}-open") as stream:
+        stream.opened()
+        assert is_let_in("other")
+        certificates.revoke("stolen")
+        assert is_let_in("stolen"), "until it is read again"
+        os.kill(espd.pid, signal.SIGHUP)
+        wait_for(lambda: not is_let_in("stolen"), "the list is in force")
+        assert is_let_in("other")
+        # A connection that was let in stays: an operator ends it by KillStream.
+        stream.send_batches([make_batch(f"{name}-open", 1)])
+        assert stream.result().stored == 3
+        # A list that can't be read leaves the old one in force.
+        (certificates.folder / "ca.crl").write_text("half a li")
+        os.kill(espd.pid, signal.SIGHUP)
+        wait_for(lambda: "the old one stays" in espd.log.read_text(), "the error in the log")
+        assert not is_let_in("stolen")
+        assert is_let_in("other")
+    espd.stop()
+
+
 def test_sighup_without_tls_changes_nothing(espd: Espd, name: str):
     os.kill(espd.pid, signal.SIGHUP)
     wait_for(lambda: "TLS is off" in espd.log.read_text(), "the answer in the log")
@@ -207,7 +243,8 @@ def test_check_config_shows_the_settings_and_warns(certificates: Certificates):
     code, output, errors = check_config(**settings)
     assert (code, errors) == (0, "")
     shown = dict(line.split(" = ", 1) for line in output.splitlines())
-    assert {f"ESP_{key.upper()}": value for key, value in shown.items() if key.startswith("tls_")} == settings
+    of_tls = {f"ESP_{key.upper()}": value for key, value in shown.items() if key.startswith("tls_")}
+    assert of_tls == settings | {"ESP_TLS_CLIENT_CRL": ""}
     certificates.key("server").chmod(0o644)
     code, _, errors = check_config(**settings)
     assert code == 0
@@ -220,6 +257,9 @@ def test_check_config_shows_the_settings_and_warns(certificates: Certificates):
         ({"ESP_TLS_CERT": "/absent.pem"}, "/absent.pem can't be read: No such file or directory"),
         ({"ESP_TLS_KEY": "ca.key"}, "does not belong to the certificate"),
         ({"ESP_TLS_CLIENT_CA": "server.key"}, "holds no certificates"),
+        ({"ESP_TLS_CLIENT_CA": "ca.pem", "ESP_TLS_CLIENT_CRL": "/absent.crl"}, "/absent.crl can't be read"),
+        ({"ESP_TLS_CLIENT_CA": "ca.pem", "ESP_TLS_CLIENT_CRL": "ca.pem"}, "certificate revocation lists in PEM form"),
+        ({"ESP_TLS_CLIENT_CRL": "ca.pem"}, "tls_client_crl is set and tls_client_ca is not"),
         ({"ESP_TLS_KEY": ""}, "tls_cert and tls_key are needed"),
         ({"ESP_TLS_LISTEN": ""}, "tls_cert is set and tls_listen is not"),
         ({"ESP_TLS_LISTEN": "8443"}, "tls_listen is 8443; host:port is needed"),
@@ -228,7 +268,7 @@ def test_check_config_shows_the_settings_and_warns(certificates: Certificates):
     ],
 )
 def test_what_can_not_be_used_is_named(certificates: Certificates, change: dict[str, str], phrase: str):
-    values = {key: str(certificates.folder / value) if value.endswith(".key") else value
+    values = {key: str(certificates.folder / value) if value in ("ca.key", "server.key", "ca.pem") else value
               for key, value in change.items()}
     settings = certificates.settings("127.0.0.1:8443") | values
     for command in ("check-config", "serve"):

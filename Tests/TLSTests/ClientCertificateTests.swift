@@ -111,6 +111,63 @@ import Testing
     #expect(server.observed.value.peers.isEmpty)
   }
 
+  /// A server that looks into lists of revoked certificates.
+  private func listing(_ lists: String) throws -> TestServer {
+    try TestServer(TLSFiles(certificate: certificates.path("server.pem"), key: certificates.path("server.key"),
+                            clientAuthorities: certificates.path("ca.pem"),
+                            clientRevocations: certificates.path(lists)))
+  }
+
+  private func alert(_ name: String, _ version: Int32, at server: TestServer) -> String {
+    do {
+      let client = try TestClient(server.port, options(name, version))
+      try client.write([1])
+      _ = try client.read(1)
+      return "none"
+    } catch {
+      return (error as? TestClient.Failed)?.text ?? "\(error)"
+    }
+  }
+
+  @Test("a revoked certificate is refused, its neighbour is not", arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+  func revoked(version: Int32) throws {
+    for name in ["stolen", "other"] { try certificates.issue(name, subject: "/CN=\(name)") }
+    try certificates.revoke(["stolen"])
+    let server = try listing("ca.crl")
+    #expect(alert("stolen", version, at: server) == "sslv3 alert certificate revoked")
+    #expect(alert("other", version, at: server) == "none")
+  }
+
+  @Test("without a list of its authority that is in force a certificate is refused") func noList() throws {
+    try certificates.makeAuthority("stranger")
+    try certificates.issue("gateway", subject: "/CN=gateway")
+    try certificates.revoke([], by: "stranger")
+    #expect(alert("gateway", TLS1_3_VERSION, at: try listing("stranger.crl")) == "tlsv1 alert unknown ca")
+    try certificates.revoke([], seconds: 1)
+    let files = TLSFiles(certificate: certificates.path("server.pem"), key: certificates.path("server.key"),
+                         clientAuthorities: certificates.path("ca.pem"),
+                         clientRevocations: certificates.path("ca.crl"))
+    #expect(try TLSContext(files).warnings == [])
+    Thread.sleep(forTimeInterval: 2)
+    #expect(try TLSContext(files).warnings.first?.contains("has run out") == true)
+    #expect(alert("gateway", TLS1_3_VERSION, at: try listing("ca.crl")) == "sslv3 alert certificate expired")
+  }
+
+  @Test("what is not a list is an error that names the file", arguments: [
+    "ca.pem", "server.key", "half.crl", "none.crl",
+  ])
+  func malformedList(name: String) throws {
+    try certificates.revoke([])
+    let whole = try Data(contentsOf: certificates.folder.appending(path: "ca.crl"))
+    try (whole + whole.prefix(whole.count / 2)).write(to: certificates.folder.appending(path: "half.crl"))
+    let error = #expect(throws: TLSError.self) {
+      try TLSContext(TLSFiles(certificate: certificates.path("server.pem"), key: certificates.path("server.key"),
+                              clientAuthorities: certificates.path("ca.pem"),
+                              clientRevocations: certificates.path(name)))
+    }
+    #expect("\(error.map { "\($0)" } ?? "")".contains(name))
+  }
+
   @Test("a certificate that is only for servers is refused") func purpose() throws {
     try certificates.openssl([
       "req", "-x509", "-CA", "ca.pem", "-CAkey", "ca.key", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",

@@ -64,6 +64,23 @@ final class TestCertificates {
 
   func issueExpired(_ name: String) throws { try issue(name, subject: "/CN=old", until: .now - 86_400) }
 
+  /// `<authority>.crl`: the list of an authority with these certificates, good from now for so many seconds.
+  func revoke(_ names: [String], by authority: String = "ca", seconds: Int = 86_400) throws {
+    let configuration = """
+      [ca]
+      default_ca = here
+      [here]
+      database = revoked
+      default_md = sha256
+      certificate = \(authority).pem
+      private_key = \(authority).key
+      """
+    try Data(configuration.utf8).write(to: folder.appending(path: "revoked.cnf"))
+    try Data().write(to: folder.appending(path: "revoked"))
+    for name in names { try openssl(["ca", "-config", "revoked.cnf", "-revoke", "\(name).pem"]) }
+    try openssl(["ca", "-config", "revoked.cnf", "-gencrl", "-crlsec", "\(seconds)", "-out", "\(authority).crl"])
+  }
+
   /// Replaces a file as a certificate tool does: the new one takes the name of the old.
   func move(_ name: String, over other: String) throws {
     for suffix in ["pem", "key"] {

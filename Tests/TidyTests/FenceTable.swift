@@ -10,6 +10,7 @@ struct Fence: Sendable {
 
   static let project = [
     Fence(files: "Sources/HTTPCore/Span+Bytes.swift", reason: "Array has no bulk append from a Span yet"),
+    Fence(files: "Sources/HTTPServer/ThreadClock.swift", reason: "asks the kernel for a thread's CPU time"),
     Fence(files: "Sources/HTTP2/HTTP2Session*.swift", reason: "owns nghttp2_session; its callbacks take notes"),
     Fence(files: "Sources/TLS/OpenSSL/*.swift", reason: "owns SSL_CTX, SSL and its memory BIOs; ALPN, tickets, X509"),
     Fence(files: "Sources/Protobuf/*.swift", reason: "reads and writes protobuf-c's structs by its descriptors"),

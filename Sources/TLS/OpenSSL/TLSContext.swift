@@ -35,14 +35,18 @@ internal import Glibc
     requiresClientCertificate = files.clientAuthorities != nil
     // Keys under 112 bits of strength are refused: ours when they are loaded, and the clients'.
     unsafe SSL_CTX_set_security_level(raw, 2)
+    let outdated: [String]
     do throws(TLSError) {
       try unsafe Self.load(files, into: raw)
+      outdated = try files.clientRevocations.map { path throws(TLSError) in
+        try unsafe Self.loadRevocations(path, into: raw)
+      } ?? []
     } catch {
       // Complete, so that `deinit` runs.
       warnings = []
       throw error
     }
-    warnings = unsafe Self.warnings(files, raw)
+    warnings = unsafe Self.warnings(files, raw) + outdated
     setRules()
     TLSCallbacks.install(on: self, refusesWithoutALPN: !protocols.isEmpty && !protocols.contains(Self.http1))
   }
@@ -55,7 +59,7 @@ internal import Glibc
   // MARK: Files
 
   private static func load(_ files: TLSFiles, into raw: OpaquePointer) throws(TLSError) {
-    for path in [files.certificate, files.key] + (files.clientAuthorities.map { [$0] } ?? []) {
+    for path in [files.certificate, files.key] + [files.clientAuthorities, files.clientRevocations].compactMap(\.self) {
       guard unsafe access(path, R_OK) == 0 else {
         throw TLSError("\(path) can't be read: \(unsafe String(cString: strerror(errno)))")
       }
@@ -76,6 +80,37 @@ internal import Glibc
     // Sent to clients, so that they know which of their certificates to show; the context takes the list.
     unsafe SSL_CTX_set_client_CA_list(raw, names)
     unsafe SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
+  }
+
+  /// Clients are looked up in these lists. Those of tickets are not, but a ticket does not outlive its context.
+  /// - Returns: warnings.
+  private static func loadRevocations(_ path: String, into raw: OpaquePointer) throws(TLSError) -> [String] {
+    OpenSSLErrors.clear()
+    guard let file = unsafe BIO_new_file(path, "r") else {
+      throw TLSError("\(path) can't be read: \(OpenSSLErrors.take().text)")
+    }
+    defer { unsafe BIO_free(file) }
+    // A context has a store from the beginning.
+    guard let store = unsafe SSL_CTX_get_cert_store(raw) else { preconditionFailure("OpenSSL: no store") }
+    var count = 0
+    var warnings: [String] = []
+    while let list = unsafe PEM_read_bio_X509_CRL(file, nil, nil, nil) {
+      defer { unsafe X509_CRL_free(list) }
+      count += 1
+      // Fails only when out of memory: of a list that is there already it says nothing.
+      let isAdded = unsafe X509_STORE_add_crl(store, list) == 1
+      precondition(isAdded, "OpenSSL: out of memory")
+      if let end = unsafe X509_CRL_get0_nextUpdate(list), unsafe X509_cmp_current_time(end) < 0 {
+        warnings.append("a list in \(path) has run out: the clients of its authority are refused without a new one")
+      }
+    }
+    // So the end of the file looks; anything else is a list that is none.
+    let error = OpenSSLErrors.take()
+    guard count > 0, error.library == ERR_LIB_PEM, error.reason == PEM_R_NO_START_LINE else {
+      throw TLSError("\(path) does not hold certificate revocation lists in PEM form and nothing else: \(error.text)")
+    }
+    _ = unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_CRL_CHECK))
+    return warnings
   }
 
   private static func loadKey(_ files: TLSFiles, into raw: OpaquePointer) throws(TLSError) {

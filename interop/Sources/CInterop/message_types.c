@@ -15,7 +15,9 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &grpc__testing__streaming_input_call_response__descriptor,
   &grpc__testing__streaming_output_call_request__descriptor,
   &grpc__testing__streaming_output_call_response__descriptor,
+  &grpc__testing__test_orca_report__descriptor,
+  &xds__data__orca__v3__orca_load_report__descriptor,
 };
-static message_type_table table = {types, 11, NULL};
+static message_type_table table = {types, 13, NULL};
 
 __attribute__((constructor)) static void add_types(void) { message_types_add(&table); }

@@ -26,6 +26,7 @@ package struct InteropTestService: GRPCTesting.TestServiceProtocol {
     try Self.check(request.expectCompressed, isCompressed: context.isMessageCompressed)
     try request.responseStatus?.throwIfError()
     if request.responseCompressed?.value == true { context.compressMessages() }
+    if let report = request.orcaPerRPCReport { context.report(load: report) }
     var response = GRPCTesting.SimpleResponse()
     response.payload = try Self.payload(byteCount: request.responseSize)
     if request.fillServerID { response.serverID = serverID }
@@ -65,6 +66,19 @@ extension GRPCTesting.EchoStatus {
 }
 
 extension CallContext {
+  /// The load of this call for balancers, as ORCA has it: one binary field of the trailers (gRFC A51).
+  func report(load: GRPCTesting.TestOrcaReport) {
+    let report = XdsDataOrcaV3.OrcaLoadReport.with {
+      $0.cpuUtilization = load.cpuUtilization
+      $0.memUtilization = load.memoryUtilization
+      $0.requestCost = load.requestCost
+      $0.utilization = load.utilization
+    }
+    var fields = HTTPFields()
+    fields.append("endpoint-load-metrics-bin", binary: report.serialized())
+    addTrailingMetadata(fields)
+  }
+
   /// What the client sends in two fields of these names comes back in the head and in the trailers.
   func echoMetadata() throws(RPCStatus) {
     let initial = "x-grpc-test-echo-initial", trailing = "x-grpc-test-echo-trailing-bin"

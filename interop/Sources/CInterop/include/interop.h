@@ -8,5 +8,6 @@
 #include "grpc/testing/empty.pb-c.h"
 #include "grpc/testing/messages.pb-c.h"
 #include "grpc/testing/test.pb-c.h"
+#include "xds/data/orca/v3/orca_load_report.pb-c.h"
 
 #endif

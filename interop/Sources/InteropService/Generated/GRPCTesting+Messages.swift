@@ -78,6 +78,32 @@ extension GRPCTesting {
     }
   }
 
+  /// Figures that come back as an ORCA report (gRFC A51).
+  package struct TestOrcaReport: ProtobufMessage, Equatable {
+    package static let protobufType = ProtobufType("grpc.testing.TestOrcaReport")
+
+    package var cpuUtilization: Double = 0
+    package var memoryUtilization: Double = 0
+    package var requestCost: [String: Double] = [:]
+    package var utilization: [String: Double] = [:]
+
+    package init() {}
+
+    package init(from reader: borrowing ProtobufReader) throws(ProtobufError) {
+      self.cpuUtilization = try reader.value(0)
+      self.memoryUtilization = try reader.value(1)
+      self.requestCost = try reader.map(2)
+      self.utilization = try reader.map(3)
+    }
+
+    package func write(to writer: borrowing ProtobufWriter) {
+      writer.set(0, self.cpuUtilization)
+      writer.set(1, self.memoryUtilization)
+      writer.set(2, map: self.requestCost)
+      writer.set(3, map: self.utilization)
+    }
+  }
+
   /// A unary request.
   package struct SimpleRequest: ProtobufMessage, Equatable {
     package static let protobufType = ProtobufType("grpc.testing.SimpleRequest")
@@ -98,6 +124,8 @@ extension GRPCTesting {
     package var expectCompressed: GRPCTesting.BoolValue?
     package var fillServerID: Bool = false
     package var fillGrpclbRouteType: Bool = false
+    /// What the server is to report as the load of this call.
+    package var orcaPerRPCReport: GRPCTesting.TestOrcaReport?
 
     package init() {}
 
@@ -112,6 +140,7 @@ extension GRPCTesting {
       self.expectCompressed = try reader.optional(7)
       self.fillServerID = try reader.value(8)
       self.fillGrpclbRouteType = try reader.value(9)
+      self.orcaPerRPCReport = try reader.optional(10)
     }
 
     package func write(to writer: borrowing ProtobufWriter) {
@@ -125,6 +154,7 @@ extension GRPCTesting {
       writer.set(7, optional: self.expectCompressed)
       writer.set(8, self.fillServerID)
       writer.set(9, self.fillGrpclbRouteType)
+      writer.set(10, optional: self.orcaPerRPCReport)
     }
   }
 

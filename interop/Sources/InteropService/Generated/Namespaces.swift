@@ -5,3 +5,5 @@ internal import CInterop
 
 /// Messages of package grpc.testing.
 package enum GRPCTesting {}
+/// Messages of package xds.data.orca.v3.
+package enum XdsDataOrcaV3 {}
