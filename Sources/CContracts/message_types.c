@@ -5,9 +5,14 @@
 
 static const ProtobufCMessageDescriptor *const types[] = {
   &esp__options__v1__method_rule__descriptor,
+  &esp__v1__ack_latency__descriptor,
   &esp__v1__aggregate_bucket__descriptor,
   &esp__v1__batch__descriptor,
   &esp__v1__batch_result__descriptor,
+  &esp__v1__dead_letter__descriptor,
+  &esp__v1__dead_letter_filter__descriptor,
+  &esp__v1__discard_dead_letters_request__descriptor,
+  &esp__v1__discard_dead_letters_response__descriptor,
   &esp__v1__drain__descriptor,
   &esp__v1__export_readings_request__descriptor,
   &esp__v1__export_readings_response__descriptor,
@@ -17,6 +22,7 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &esp__v1__get_server_info_request__descriptor,
   &esp__v1__get_server_info_response__descriptor,
   &esp__v1__heartbeat__descriptor,
+  &esp__v1__ingest_counters__descriptor,
   &esp__v1__ingest_progress__descriptor,
   &esp__v1__ingest_reading_request__descriptor,
   &esp__v1__ingest_reading_response__descriptor,
@@ -24,9 +30,12 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &esp__v1__ingest_response__descriptor,
   &esp__v1__ingest_stream_request__descriptor,
   &esp__v1__ingest_stream_response__descriptor,
+  &esp__v1__journal_use__descriptor,
   &esp__v1__keepalive_policy__descriptor,
   &esp__v1__kill_stream_request__descriptor,
   &esp__v1__kill_stream_response__descriptor,
+  &esp__v1__list_dead_letters_request__descriptor,
+  &esp__v1__list_dead_letters_response__descriptor,
   &esp__v1__list_streams_request__descriptor,
   &esp__v1__list_streams_response__descriptor,
   &esp__v1__listener__descriptor,
@@ -37,6 +46,8 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &esp__v1__query_readings_response__descriptor,
   &esp__v1__reading__descriptor,
   &esp__v1__reading_block__descriptor,
+  &esp__v1__requeue_dead_letters_request__descriptor,
+  &esp__v1__requeue_dead_letters_response__descriptor,
   &esp__v1__server_limits__descriptor,
   &esp__v1__signal_aggregate__descriptor,
   &esp__v1__stored_reading__descriptor,
@@ -103,6 +114,6 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &grpc__reflection__v1alpha__server_reflection_response__descriptor,
   &grpc__reflection__v1alpha__service_response__descriptor,
 };
-static message_type_table table = {types, 98, NULL};
+static message_type_table table = {types, 109, NULL};
 
 __attribute__((constructor)) static void add_types(void) { message_types_add(&table); }

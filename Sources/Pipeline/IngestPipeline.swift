@@ -115,6 +115,15 @@ package final class IngestPipeline: Sendable {
     for journal in journals { journal.close() }
   }
 
+  package func journalStatus(_ priority: IngestPriority) -> JournalStatus { journals[priority.rawValue].status }
+
+  /// Whether neither journal's disk has failed: else nothing is taken until the next start.
+  package var canTake: Bool {
+    journals.allSatisfy { journal in
+      if case .failed = journal.status.condition { false } else { true }
+    }
+  }
+
   /// Readings by what became of them.
   package var counters: IngestCounters { state.withLock { $0.counters } }
 

@@ -19,6 +19,9 @@ struct Server {
   /// How long the pipeline may take to write what waits, after the clients have gone; the rest stays in the journal.
   private static let pipelineDeadline = Duration.seconds(10)
 
+  /// How often the journals are looked at: balancers ask for the health every few seconds.
+  private static let journalCheckInterval = Duration.seconds(1)
+
   private let settings: Settings
   private let logger: Logger
   private let database: Database
@@ -26,6 +29,7 @@ struct Server {
   private let reader: ReadingReader
   private let group: MultiThreadedEventLoopGroup
   private let health: HealthStatuses
+  private let watch: Task<Void, Never>
   private let registry: CallRegistry
   /// nil without TLS.
   private let credentials: TLSCredentials?
@@ -74,9 +78,10 @@ struct Server {
       services: settings.reflection ? names : names.filter { !$0.hasPrefix("grpc.reflection.") })
     let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group,
                                      streamLimits: settings.limits.streams)
+    let deadLetters = DeadLetterService(store: DeadLetterStore(location, logger: logger), rules: rules)
     let (registry, facts) = (CallRegistry(), ServerFacts())
     let router = RPCRouter(
-      telemetry.methods + AdminService(registry: registry, facts: facts).methods
+      telemetry.methods + deadLetters.methods + AdminService(registry: registry, facts: facts).methods
         + HealthService(statuses: health).methods + (settings.reflection ? ReflectionService().bothVersions : []))
     do {
       let listeners = Self.listeners(settings, credentials, logger)
@@ -95,21 +100,25 @@ struct Server {
     }
     let info = ESPV1.GetServerInfoResponse(
       settings, addresses: Self.addresses(settings, listener), service: telemetry)
-    facts.publish(info) { [listener] in await listener.openConnections() }
+    facts.publish(info, ingest: { IngestFacts(pipeline, telemetry.latencies) },
+                  connectionCount: { [listener] in await listener.openConnections() })
     self.pipeline = pipeline
     self.reader = reader
     self.group = group
     self.health = health
     self.registry = registry
     health.setAll(.serving)
+    watch = Self.watch(pipeline, health)
   }
 
-  /// As they are in use: with the chosen port where 0 was asked for. The one with TLS comes last.
-  private static func addresses(_ settings: Settings, _ listener: HTTPServer) -> [ListenAddress] {
-    zip([settings.listen, settings.tls?.listen].compactMap(\.self), listener.addresses).map { address, inUse in
-      var address = address
-      address.port = inUse.port ?? 0
-      return address
+  /// A journal whose disk has failed takes nothing until the next start: whoever asks for the health is told.
+  private static func watch(_ pipeline: IngestPipeline, _ health: HealthStatuses) -> Task<Void, Never> {
+    Task {
+      while pipeline.canTake {
+        // Ends early when the server stops.
+        guard (try? await Task.sleep(for: journalCheckInterval)) != nil else { return }
+      }
+      health.setAll(.notServing)
     }
   }
 
@@ -129,6 +138,15 @@ struct Server {
                                     budget: budget, logger: logger)
       try pipeline.start { ReadingWriter(location, logger: logger) }
       return pipeline
+    }
+  }
+
+  /// As they are in use: with the chosen port where 0 was asked for. The one with TLS comes last.
+  private static func addresses(_ settings: Settings, _ listener: HTTPServer) -> [ListenAddress] {
+    zip([settings.listen, settings.tls?.listen].compactMap(\.self), listener.addresses).map { address, inUse in
+      var address = address
+      address.port = inUse.port ?? 0
+      return address
     }
   }
 
@@ -152,6 +170,7 @@ struct Server {
   /// NOT_SERVING, drain, write what waits, stop the database. Nothing acknowledged is lost, however it ends.
   func stop() async {
     logger.notice("shutting down")
+    watch.cancel()
     health.shutDown()
     await listener.drain(deadline: settings.drainTimeout)
     do {

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from database import Database
@@ -100,6 +100,7 @@ class Espd:
         self.host = "127.0.0.1"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.fiu_folder: Path | None = None
 
     @property
     def target(self) -> str:
@@ -122,8 +123,21 @@ class Espd:
         self.await_ready()
         return self
 
-    def launch(self) -> None:
-        command = [ESPD, "serve", "--listen", self.target, "--data-dir", self.data, *self.arguments]
+    def start_under_fiu(self) -> Callable[[str], None]:
+        """Starts it with libfiu's faults at hand; returns what switches them, by commands of fiu-ctrl(1)."""
+        # Its scripts take no path with a space.
+        self.fiu_folder = make_folder("esp-fiu-")
+        control = str(self.fiu_folder / "fiu")
+        self.launch(["fiu-run", "-x", "-f", control])
+        self.await_ready()
+
+        def switch(command: str) -> None:
+            subprocess.run(["fiu-ctrl", "-f", control, "-c", command, str(self.pid)], check=True, timeout=20)
+
+        return switch
+
+    def launch(self, under: Sequence[str] = ()) -> None:
+        command = [*under, ESPD, "serve", "--listen", self.target, "--data-dir", self.data, *self.arguments]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=environment(self.settings), stdin=subprocess.DEVNULL,
                                             stdout=subprocess.PIPE, stderr=log)
@@ -182,6 +196,8 @@ class Espd:
             shutil.rmtree(relocated.resolve(), ignore_errors=True)
         if not self.data.is_relative_to(self.folder):
             shutil.rmtree(self.data, ignore_errors=True)
+        if self.fiu_folder is not None:
+            shutil.rmtree(self.fiu_folder, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # Looking at it.

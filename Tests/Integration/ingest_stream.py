@@ -65,8 +65,10 @@ class IngestStream:
         return next(self.call)
 
     def result(self) -> pb.BatchResult:
-        """The answer to a batch, which must be what comes next."""
+        """The answer to a batch, which must be what comes next; heartbeats of a long wait aside."""
         answer = self.next()
+        while answer.WhichOneof("message") == "heartbeat":
+            answer = self.next()
         assert answer.WhichOneof("message") == "result", answer
         return answer.result
 

@@ -309,8 +309,10 @@ def test_migrations_of_an_external_database():
         assert wanted <= tables(cluster.database)
 
         cluster.database.run("INSERT INTO producer_cursor (producer_id, last_sequence) VALUES ('p', 1)")
-        refused = migrate("down")
-        assert_failure(refused, "producer_cursor holds rows")
+        # The newer ones have nothing of their own to lose; the first one made the tables.
+        for _ in up.stdout.splitlines()[1:]:
+            assert migrate("down").stdout.startswith("took back ")
+        assert_failure(migrate("down"), "producer_cursor holds rows")
         assert cluster.database.count("producer_cursor") == 1
 
         cluster.database.run("DELETE FROM producer_cursor")
@@ -319,7 +321,7 @@ def test_migrations_of_an_external_database():
             assert down.stdout.startswith("took back "), down.stderr
             steps += 1
             assert steps < 100
-        assert steps == len(up.stdout.splitlines())
+        assert steps == 1
         assert tables(cluster.database) & wanted == set()
         assert migrate("up").stdout == up.stdout
 
@@ -334,7 +336,9 @@ def test_migrations_of_the_embedded_database(make_espd: Callable[..., Espd], nam
         stub.Ingest(pb.IngestRequest(readings=readings, ack_level=pb.ACK_LEVEL_COMMITTED), timeout=30)
     espd.stop()
     assert statuses(run_espd("migrate", "status", "--data-dir", espd.data)) == {"applied"}
-    assert_failure(run_espd("migrate", "down", "--data-dir", espd.data), "telemetry holds rows")
+    while (down := run_espd("migrate", "down", "--data-dir", espd.data)).returncode == 0:
+        assert down.stdout.startswith("took back ")
+    assert_failure(down, "telemetry holds rows")
     assert espd.postmaster_pid() is None, "a command stops the database that it started"
     espd.start()
     assert espd.database.count("telemetry", f"device_id = '{name}'") == 3

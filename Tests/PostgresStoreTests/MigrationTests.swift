@@ -56,18 +56,40 @@ extension DatabaseTests {
     @Test("up, status, down and up again; the second time there is nothing to do") func upAndDown() throws {
       let database = try TestDatabase(migrated: false)
       let migrator = database.migrator()
-      #expect(try migrator.status().map(\.appliedAt) == [nil])
-      #expect(try migrator.up() == ["001_create_hypertables"])
+      let all = ["001_create_hypertables", "002_dead_letter_service"]
+      #expect(try migrator.status().map(\.appliedAt) == [nil, nil])
+      #expect(try migrator.up() == all)
       #expect(try migrator.up() == [])
       #expect(try migrator.status().allSatisfy { $0.appliedAt != nil })
-      #expect(try migrator.down() == "001_create_hypertables")
+      for name in all.reversed() { #expect(try migrator.down() == name) }
       #expect(try migrator.down() == nil)
-      #expect(try migrator.up() == ["001_create_hypertables"])
+      #expect(try migrator.up() == all)
+    }
+
+    @Test("dead letters of 001 are brought along; down to 001 refuses when it would lose what 002 added")
+    func deadLetters() throws {
+      let database = try TestDatabase(migrated: false)
+      let migrator = database.migrator()
+      try Migrator(database.location, migrations: [Migration.all[0]], logger: TestServer.logger).up()
+      let connection = try database.connect()
+      try connection.execute("""
+        INSERT INTO dead_letters (received_at, reason, field, device_id, producer_id, sequence, original)
+        VALUES ('2026-01-01', 'NO_SIGNALS', '', 'D', 'p', 1, '')
+        """)
+      try migrator.up()
+      #expect(try connection.value("SELECT last_attempt_at = '2026-01-01' AND principal = '' FROM dead_letters") == "t")
+      #expect(try migrator.down() == "002_dead_letter_service")
+      try migrator.up()
+      try connection.execute("UPDATE dead_letters SET last_attempt_at = NOW()")
+      let error = #expect(throws: MigrationError.self) { try migrator.down() }
+      #expect(error?.description.contains("when they were tried again") == true)
     }
 
     @Test("down refuses while there are readings, and says so") func downKeepsData() throws {
       let database = try TestDatabase()
       try database.writer().commit(WriteTransaction([ReadingBatch(count: 1)]))
+      // What 002 added is not in use.
+      #expect(try database.migrator().down() == "002_dead_letter_service")
       let error = #expect(throws: MigrationError.self) { try database.migrator().down() }
       #expect(error?.description.contains("table telemetry holds rows") == true)
       #expect(try database.count() == 1)
@@ -105,7 +127,7 @@ extension DatabaseTests {
         for _ in 0..<4 { group.addTask { try database.migrator().up().count } }
         return try await group.reduce(0, +)
       }
-      #expect(applied == 1)
+      #expect(applied == Migration.all.count)
     }
   }
 }

@@ -143,12 +143,21 @@ import Testing
       let request = ESPV1.GetServerInfoRequest()
       let early = try await ask(fixture, "GetServerInfo", request, as: ESPV1.GetServerInfoResponse.self)
       #expect(early.status == "14")
-      fixture.facts.publish(.with { $0.version = "7" }) { 42 }
-      _ = try await fixture.open("IngestStream")
+      fixture.facts.publish(.with { $0.version = "7" }, ingest: fixture.ingestFacts, connectionCount: { 42 })
+      let call = try await fixture.open("IngestStream")
+      try await call.send(ESPV1.IngestStreamRequest.open("gw", .committed))
+      try await call.send(ESPV1.IngestStreamRequest.batch(1, [.good(), .good("no good")]))
+      _ = try await call.answers(2, as: ESPV1.IngestStreamResponse.self)
       let info = try #require(
         try await ask(fixture, "GetServerInfo", request, as: ESPV1.GetServerInfoResponse.self).answer)
       #expect(info.version == "7" && info.openConnections == 42 && info.openStreams == 1)
       #expect(info.uptime != nil && info.startTime?.microseconds != nil)
+      let ingest = try #require(info.ingest)
+      #expect([ingest.received, ingest.stored, ingest.rejected, ingest.inFlight] == [2, 1, 1, 0])
+      #expect(info.ackLatencies.map(\.ackLevel) == [.accepted, .durable, .committed])
+      #expect(info.ackLatencies.map(\.count) == [0, 0, 1])
+      #expect(info.journals.map(\.name) == ["live", "backfill"])
+      #expect(info.journals.allSatisfy { $0.condition == .ok && $0.usedBytes <= $0.limitBytes && $0.damages == 0 })
     }
   }
 }

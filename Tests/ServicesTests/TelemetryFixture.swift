@@ -16,6 +16,7 @@ import TestSupport
 final class TelemetryFixture: Sendable {
   let store: MemoryStore
   let pipeline: IngestPipeline
+  private let latencies: AckLatencies
   let loop: any EventLoop
   let facts = ServerFacts()
   private let group: MultiThreadedEventLoopGroup
@@ -43,8 +44,10 @@ final class TelemetryFixture: Sendable {
     loop = group.next()
     // No test here reads: the reader never connects.
     let reader = ReadingReader(try PostgresLocation("host=/nowhere dbname=none"), logger: logger)
+    let latencies = AckLatencies()
+    self.latencies = latencies
     let service = TelemetryService(pipeline: pipeline, reader: reader, rules: ReadingRules(), group: group,
-                                   streamLimits: streamLimits)
+                                   streamLimits: streamLimits, latencies: latencies)
     let registry = CallRegistry()
     let methods = service.methods + AdminService(registry: registry, facts: facts).methods
     let handler = RPCHandler(eventLoop: loop, router: RPCRouter(methods),
@@ -57,6 +60,10 @@ final class TelemetryFixture: Sendable {
     store.openGate()
     pipeline.stop(deadline: .seconds(5))
     try await group.shutdownGracefully()
+  }
+
+  var ingestFacts: @Sendable () -> IngestFacts {
+    { [pipeline, latencies] in IngestFacts(pipeline, latencies) }
   }
 
   func open(_ path: String, of service: String = "TelemetryService") async throws -> TestCall {

@@ -12,6 +12,7 @@
 #include "google/protobuf/timestamp.pb-c.h"
 #include "esp/v1/telemetry.pb-c.h"
 #include "esp/v1/admin.pb-c.h"
+#include "esp/v1/dead_letter.pb-c.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/protobuf/any.pb-c.h"
 #include "google/rpc/status.pb-c.h"

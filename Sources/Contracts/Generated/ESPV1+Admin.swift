@@ -2,6 +2,19 @@
 package import Protobuf
 
 extension ESPV1 {
+  /// Whether a journal takes batches.
+  package struct JournalCondition: ProtobufEnum {
+    package var rawValue: Int32
+    package init(rawValue: Int32) { self.rawValue = rawValue }
+
+    package static let unspecified = Self(rawValue: 0)
+    package static let ok = Self(rawValue: 1)
+    /// Not now: the limit is reached or the disk is full. Streams wait, unary calls get RESOURCE_EXHAUSTED.
+    package static let full = Self(rawValue: 2)
+    /// Not until the next start: its disk failed.
+    package static let failed = Self(rawValue: 3)
+  }
+
   /// Where committed readings lie.
   package struct Storage: ProtobufEnum {
     package var rawValue: Int32
@@ -41,6 +54,12 @@ extension ESPV1 {
     package var openConnections: UInt32 = 0
     /// Streaming calls of all clients, open now: as many as ListStreams lists.
     package var openStreams: UInt32 = 0
+    /// What became of readings since the start.
+    package var ingest: ESPV1.IngestCounters?
+    /// How long acknowledgements took since the start, by the level that they state.
+    package var ackLatencies: [ESPV1.AckLatency] = []
+    /// One for live batches, one for backfill.
+    package var journals: [ESPV1.JournalUse] = []
 
     package init() {}
 
@@ -56,6 +75,9 @@ extension ESPV1 {
       self.storage = try reader.value(8)
       self.openConnections = try reader.value(9)
       self.openStreams = try reader.value(10)
+      self.ingest = try reader.optional(11)
+      self.ackLatencies = try reader.array(12)
+      self.journals = try reader.array(13)
     }
 
     package func write(to writer: borrowing ProtobufWriter) {
@@ -70,6 +92,120 @@ extension ESPV1 {
       writer.set(8, self.storage)
       writer.set(9, self.openConnections)
       writer.set(10, self.openStreams)
+      writer.set(11, optional: self.ingest)
+      writer.set(12, array: self.ackLatencies)
+      writer.set(13, array: self.journals)
+    }
+  }
+
+  /// Readings: received = stored + duplicate + quarantined + rejected + failed + in_flight, at every moment.
+  package struct IngestCounters: ProtobufMessage, Equatable {
+    package static let protobufType = ProtobufType("esp.v1.IngestCounters")
+
+    /// In batches that were taken, repeated ones included; what an earlier run left in the journal counts when it is
+    /// read.
+    package var received: UInt64 = 0
+    /// Committed in the table of readings.
+    package var stored: UInt64 = 0
+    /// In batches whose sequence was taken before.
+    package var duplicate: UInt64 = 0
+    /// Committed as dead letters.
+    package var quarantined: UInt64 = 0
+    /// Neither stored nor kept.
+    package var rejected: UInt64 = 0
+    /// Taken, and then not written by the journal because its disk failed.
+    package var failed: UInt64 = 0
+    /// In the journal, not in the database yet.
+    package var inFlight: UInt64 = 0
+
+    package init() {}
+
+    package init(from reader: borrowing ProtobufReader) throws(ProtobufError) {
+      self.received = try reader.value(0)
+      self.stored = try reader.value(1)
+      self.duplicate = try reader.value(2)
+      self.quarantined = try reader.value(3)
+      self.rejected = try reader.value(4)
+      self.failed = try reader.value(5)
+      self.inFlight = try reader.value(6)
+    }
+
+    package func write(to writer: borrowing ProtobufWriter) {
+      writer.set(0, self.received)
+      writer.set(1, self.stored)
+      writer.set(2, self.duplicate)
+      writer.set(3, self.quarantined)
+      writer.set(4, self.rejected)
+      writer.set(5, self.failed)
+      writer.set(6, self.inFlight)
+    }
+  }
+
+  /// From the receipt of a batch until its answer was handed to the connection.
+  package struct AckLatency: ProtobufMessage, Equatable {
+    package static let protobufType = ProtobufType("esp.v1.AckLatency")
+
+    package var ackLevel: ESPV1.AckLevel = .unspecified
+    /// Answers; those of duplicates do not count.
+    package var count: UInt64 = 0
+    package var p50: GoogleProtobuf.Duration?
+    package var p99: GoogleProtobuf.Duration?
+    package var p999: GoogleProtobuf.Duration?
+    /// At most a minute: what took longer counts as one.
+    package var max: GoogleProtobuf.Duration?
+
+    package init() {}
+
+    package init(from reader: borrowing ProtobufReader) throws(ProtobufError) {
+      self.ackLevel = try reader.value(0)
+      self.count = try reader.value(1)
+      self.p50 = try reader.optional(2)
+      self.p99 = try reader.optional(3)
+      self.p999 = try reader.optional(4)
+      self.max = try reader.optional(5)
+    }
+
+    package func write(to writer: borrowing ProtobufWriter) {
+      writer.set(0, self.ackLevel)
+      writer.set(1, self.count)
+      writer.set(2, optional: self.p50)
+      writer.set(3, optional: self.p99)
+      writer.set(4, optional: self.p999)
+      writer.set(5, optional: self.max)
+    }
+  }
+
+  /// A journal: batches between their acknowledgement and their commit.
+  package struct JournalUse: ProtobufMessage, Equatable {
+    package static let protobufType = ProtobufType("esp.v1.JournalUse")
+
+    /// live or backfill.
+    package var name: String = ""
+    package var condition: ESPV1.JournalCondition = .unspecified
+    /// Of its files, spare ones included.
+    /// Unit: B.
+    package var usedBytes: UInt64 = 0
+    /// Unit: B.
+    package var limitBytes: UInt64 = 0
+    /// Places that were durable and are not what was written; the log names them.
+    package var damages: UInt32 = 0
+
+    package init() {}
+
+    package init(from reader: borrowing ProtobufReader) throws(ProtobufError) {
+      self.name = try reader.value(0)
+      self.condition = try reader.value(1)
+      self.usedBytes = try reader.value(2)
+      self.limitBytes = try reader.value(3)
+      self.damages = try reader.value(4)
+    }
+
+    package func write(to writer: borrowing ProtobufWriter) {
+      writer.set(0, self.name)
+      writer.set(1, self.condition)
+      writer.set(2, self.usedBytes)
+      writer.set(3, self.limitBytes)
+      writer.set(4, self.damages)
     }
   }
 
@@ -107,7 +243,7 @@ extension ESPV1 {
     package var maxMessageBytes: UInt32 = 0
     /// Readings of a batch.
     package var maxBatchReadings: UInt32 = 0
-    /// Batches of an ingest stream that may wait for their commit; beyond, the stream is not read.
+    /// Batches of an ingest stream that may wait for their level; beyond, the stream is not read.
     package var maxPendingBatches: UInt32 = 0
     /// Headers of a request, counted as in RFC 9113 6.5.2.
     /// Unit: B.

@@ -98,6 +98,55 @@ extension AdminServiceProtocol {
   }
 }
 
+/// Keeps what ingest quarantined until somebody decides about it.
+package protocol DeadLetterServiceProtocol: Sendable {
+  /// Returns dead letters, newest first, in pages.
+  func listDeadLetters(
+    _ request: ESPV1.ListDeadLettersRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.ListDeadLettersResponse
+  /// Judges dead letters again by today's rules; those that are valid now are stored, each exactly once, and are dead
+  /// letters no more.
+  func requeueDeadLetters(
+    _ request: ESPV1.RequeueDeadLettersRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.RequeueDeadLettersResponse
+  /// Deletes dead letters for good.
+  func discardDeadLetters(
+    _ request: ESPV1.DiscardDeadLettersRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.DiscardDeadLettersResponse
+}
+
+extension DeadLetterServiceProtocol {
+  /// The methods of esp.v1.DeadLetterService.
+  package var methods: [RPCMethod] {
+    [
+      .unary("/esp.v1.DeadLetterService/ListDeadLetters") {
+        (
+          request: ESPV1.ListDeadLettersRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.ListDeadLettersResponse in
+        try await listDeadLetters(request, context: context)
+      },
+      .unary("/esp.v1.DeadLetterService/RequeueDeadLetters") {
+        (
+          request: ESPV1.RequeueDeadLettersRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.RequeueDeadLettersResponse in
+        try await requeueDeadLetters(request, context: context)
+      },
+      .unary("/esp.v1.DeadLetterService/DiscardDeadLetters") {
+        (
+          request: ESPV1.DiscardDeadLettersRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.DiscardDeadLettersResponse in
+        try await discardDeadLetters(request, context: context)
+      },
+    ]
+  }
+}
+
 extension GRPCHealthV1 {
   package protocol HealthProtocol: Sendable {
     func check(

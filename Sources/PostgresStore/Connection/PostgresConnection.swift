@@ -56,6 +56,9 @@ package import Logging
   /// No more use: the socket is dead or in the middle of something.
   package var isBroken: Bool { unsafe isLost || PQstatus(raw) != CONNECTION_OK }
 
+  /// A transaction was begun and not ended.
+  var isInTransaction: Bool { unsafe PQtransactionStatus(raw) != PQTRANS_IDLE }
+
   /// As 150018 for 15.18.
   package var serverVersion: Int32 { unsafe PQserverVersion(raw) }
 

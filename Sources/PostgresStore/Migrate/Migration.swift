@@ -19,6 +19,8 @@ package struct Migration: Sendable {
   package static let all = [
     Migration(1, "001_create_hypertables", PackageResources._01_create_hypertables_up_sql,
               PackageResources._01_create_hypertables_down_sql),
+    Migration(2, "002_dead_letter_service", PackageResources._02_dead_letter_service_up_sql,
+              PackageResources._02_dead_letter_service_down_sql),
   ]
 
   private init(_ version: Int, _ name: String, _ up: [UInt8], _ down: [UInt8]) {

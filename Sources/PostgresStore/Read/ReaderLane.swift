@@ -72,7 +72,8 @@ actor ReaderLane {
 
   private func connected(_ deadline: ContinuousClock.Instant,
                          _ cancellation: StopSignal) throws(PostgresError) -> PostgresConnection {
-    if let connection, !connection.isBroken { return connection }
+    // A step that failed within a transaction leaves it open; the server rolls it back when the connection goes.
+    if let connection, !connection.isBroken, !connection.isInTransaction { return connection }
     connection = nil
     let patience = ContinuousClock.now + Self.slotPatience
     var pause = Backoff()

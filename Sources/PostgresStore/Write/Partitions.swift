@@ -19,6 +19,9 @@ struct Partitions {
     knownDays.removeAll(keepingCapacity: true)
   }
 
+  /// Whether the partitions of these days are known to be there.
+  func covers(_ days: Set<Int>) -> Bool { days.isSubset(of: knownDays) }
+
   /// Days since 1970-01-01 of a time in microseconds.
   @inline(__always) static func day(of microseconds: Int64) -> Int {
     let (quotient, remainder) = microseconds.quotientAndRemainder(dividingBy: dayMicroseconds)

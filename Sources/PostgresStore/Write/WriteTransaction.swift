@@ -38,13 +38,17 @@ package struct RefusedReading: Sendable {
   package var letter: DeadLetter
   package var producerID: String
   package var sequence: UInt64
+  /// Who sent it; empty until callers say who they are.
+  package var principal: String
   /// Microseconds since 1970-01-01T00:00:00Z.
   package var receivedAt: Int64
 
-  package init(_ letter: DeadLetter, producerID: String, sequence: UInt64, receivedAt: Int64) {
+  package init(_ letter: DeadLetter, producerID: String, sequence: UInt64, principal: String = "",
+               receivedAt: Int64) {
     self.letter = letter
     self.producerID = producerID
     self.sequence = sequence
+    self.principal = principal
     self.receivedAt = receivedAt
   }
 }

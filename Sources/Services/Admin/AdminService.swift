@@ -21,6 +21,7 @@ package final class ServerFacts: Sendable {
     let info: ESPV1.GetServerInfoResponse
     let begin: ContinuousClock.Instant
     let connectionCount: @Sendable () async -> Int
+    let ingest: @Sendable () -> IngestFacts
   }
 
   private let known = Mutex<Known?>(nil)
@@ -30,11 +31,13 @@ package final class ServerFacts: Sendable {
   /// The server listens. Its clock begins here.
   /// - Parameters:
   ///   - info: all that stays as it is while the server runs.
+  ///   - ingest: says what became of readings.
   ///   - connectionCount: asks how many connections are open.
-  package func publish(_ info: ESPV1.GetServerInfoResponse, connectionCount: @escaping @Sendable () async -> Int) {
+  package func publish(_ info: ESPV1.GetServerInfoResponse, ingest: @escaping @Sendable () -> IngestFacts,
+                       connectionCount: @escaping @Sendable () async -> Int) {
     var info = info
     info.startTime = GoogleProtobuf.Timestamp(microseconds: WallClock.now)
-    let facts = Known(info: info, begin: .now, connectionCount: connectionCount)
+    let facts = Known(info: info, begin: .now, connectionCount: connectionCount, ingest: ingest)
     known.withLock { $0 = facts }
   }
 
@@ -43,6 +46,7 @@ package final class ServerFacts: Sendable {
     guard let known = known.withLock({ $0 }) else { return nil }
     var info = known.info
     info.uptime = GoogleProtobuf.Duration(.now - known.begin)
+    known.ingest().write(into: &info)
     info.openConnections = UInt32(clamping: await known.connectionCount())
     return info
   }

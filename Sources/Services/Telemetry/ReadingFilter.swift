@@ -84,7 +84,7 @@ extension ReadingQuery {
     self.minQuality = minQuality
   }
 
-  private static func microseconds(_ time: GoogleProtobuf.Timestamp?, _ field: String) throws(RPCStatus) -> Int64? {
+  static func microseconds(_ time: GoogleProtobuf.Timestamp?, _ field: String) throws(RPCStatus) -> Int64? {
     guard let time else { return nil }
     guard let microseconds = time.microseconds else {
       throw .invalidField(field, "is no time from year 1 to 9999 with nanos of 0 to 999,999,999")

@@ -11,7 +11,7 @@ package struct TelemetryService: TelemetryServiceProtocol {
   let reader: ReadingReader
   let decoder: IngestDecoder
   let lanes: IngestLanes
-  let latencies: AckLatencies
+  package let latencies: AckLatencies
   package let streamLimits: IngestStreamLimits
   /// Readings that a batch may have.
   package var maximumBatchReadings: Int { decoder.maximumBatchReadings }

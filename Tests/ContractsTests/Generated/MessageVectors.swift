@@ -1060,6 +1060,67 @@ extension MessageVector {
         $0.storage = .embeddedPostgresql
         $0.openConnections = 1073742825
         $0.openStreams = 1073742925
+        $0.ingest = ESPV1.IngestCounters.with {
+            $0.received = 4611686018427388005
+            $0.stored = 4611686018427388105
+            $0.duplicate = 4611686018427388205
+            $0.quarantined = 4611686018427388305
+            $0.rejected = 4611686018427388405
+            $0.failed = 4611686018427388505
+            $0.inFlight = 4611686018427388605
+          }
+        $0.ackLatencies = [ESPV1.AckLatency.with {
+            $0.ackLevel = .durable
+            $0.count = 4611686018427388105
+            $0.p50 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.p99 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.p999 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.max = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+          }, ESPV1.AckLatency.with {
+            $0.ackLevel = .accepted
+            $0.count = 4611686018427388106
+            $0.p50 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.p99 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.p999 = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.max = GoogleProtobuf.Duration.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+          }]
+        $0.journals = [ESPV1.JournalUse.with {
+            $0.name = "name 1 µ\u{0}!"
+            $0.condition = .full
+            $0.usedBytes = 4611686018427388205
+            $0.limitBytes = 4611686018427388305
+            $0.damages = 1073742325
+          }, ESPV1.JournalUse.with {
+            $0.name = "name 2 µ\u{0}!"
+            $0.condition = .ok
+            $0.usedBytes = 4611686018427388206
+            $0.limitBytes = 4611686018427388306
+            $0.damages = 1073742326
+          }]
       },
       hexadecimal: "0a0e76657273696f6e203120c2b500211216089bffffffffffffffbf0110b7fefffffbffffffff011a16089bffffffffffff" +
         "ffbf0110b7fefffffbffffffff012091838080042a140a0e61646472657373203120c2b50021100118012a140a0e61646472" +
@@ -1068,7 +1129,60 @@ extension MessageVector {
         "010a16089bffffffffffffffbf0110b7fefffffbffffffff0110c9818080041a16089bffffffffffffffbf0110b7fefffffb" +
         "ffffffff012216089bffffffffffffffbf0110b7fefffffbffffffff012a16089bffffffffffffffbf0110b7fefffffbffff" +
         "ffff013216089bffffffffffffffbf0110b7fefffffbffffffff013a16089bffffffffffffffbf0110b7fefffffbffffffff" +
-        "014216089bffffffffffffffbf0110b7fefffffbffffffff0142020201480150e98780800458cd88808004"),
+        "014216089bffffffffffffffbf0110b7fefffffbffffffff0142020201480150e98780800458cd88808004624608e5808080" +
+        "808080804010c9818080808080804018ad82808080808080402091838080808080804028f5838080808080804030d9848080" +
+        "808080804038bd85808080808080406a6c080210c981808080808080401a16089bffffffffffffffbf0110b7fefffffbffff" +
+        "ffff012216089bffffffffffffffbf0110b7fefffffbffffffff012a16089bffffffffffffffbf0110b7fefffffbffffffff" +
+        "013216089bffffffffffffffbf0110b7fefffffbffffffff016a6c080110ca81808080808080401a16089affffffffffffff" +
+        "bf0110b6fefffffbffffffff012216089affffffffffffffbf0110b6fefffffbffffffff012a16089affffffffffffffbf01" +
+        "10b6fefffffbffffffff013216089affffffffffffffbf0110b6fefffffbffffffff0172290a0b6e616d65203120c2b50021" +
+        "100218ad82808080808080402091838080808080804028f58380800472290a0b6e616d65203220c2b50021100118ae828080" +
+        "80808080402092838080808080804028f683808004"),
+    MessageVector(
+      ESPV1.IngestCounters.with {
+        $0.received = 4611686018427388005
+        $0.stored = 4611686018427388105
+        $0.duplicate = 4611686018427388205
+        $0.quarantined = 4611686018427388305
+        $0.rejected = 4611686018427388405
+        $0.failed = 4611686018427388505
+        $0.inFlight = 4611686018427388605
+      },
+      hexadecimal: "08e5808080808080804010c9818080808080804018ad82808080808080402091838080808080804028f58380808080808040" +
+        "30d9848080808080804038bd8580808080808040"),
+    MessageVector(
+      ESPV1.AckLatency.with {
+        $0.ackLevel = .durable
+        $0.count = 4611686018427388105
+        $0.p50 = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.p99 = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.p999 = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.max = GoogleProtobuf.Duration.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+      },
+      hexadecimal: "080210c981808080808080401a16089bffffffffffffffbf0110b7fefffffbffffffff012216089bffffffffffffffbf0110" +
+        "b7fefffffbffffffff012a16089bffffffffffffffbf0110b7fefffffbffffffff013216089bffffffffffffffbf0110b7fe" +
+        "fffffbffffffff01"),
+    MessageVector(
+      ESPV1.JournalUse.with {
+        $0.name = "name 1 µ\u{0}!"
+        $0.condition = .full
+        $0.usedBytes = 4611686018427388205
+        $0.limitBytes = 4611686018427388305
+        $0.damages = 1073742325
+      },
+      hexadecimal: "0a0b6e616d65203120c2b50021100218ad82808080808080402091838080808080804028f583808004"),
     MessageVector(
       ESPV1.Listener.with {
         $0.address = "address 1 µ\u{0}!"
@@ -1268,6 +1382,257 @@ extension MessageVector {
     MessageVector(
       ESPV1.KillStreamResponse(),
       hexadecimal: ""),
+    MessageVector(
+      ESPV1.DeadLetter.with {
+        $0.id = -4611686018427388005
+        $0.reason = "reason 1 µ\u{0}!"
+        $0.field = "field 1 µ\u{0}!"
+        $0.deviceID = "device_id 1 µ\u{0}!"
+        $0.readingTimestamp = GoogleProtobuf.Timestamp.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.producerID = "producer_id 1 µ\u{0}!"
+        $0.sequence = 4611686018427388605
+        $0.principal = "principal 1 µ\u{0}!"
+        $0.receivedTime = GoogleProtobuf.Timestamp.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.lastAttemptTime = GoogleProtobuf.Timestamp.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.attempts = 1073742925
+        $0.reading = ESPV1.Reading.with {
+            $0.deviceID = "device_id 1 µ\u{0}!"
+            $0.timestamp = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.temperature = 301.5
+            $0.vibration = 401.5
+            $0.pressure = 501.5
+            $0.flowRate = 601.5
+            $0.motorCurrent = 701.5
+            $0.rpm = 801.5
+            $0.intakePressure = 901.5
+            $0.dischargePressure = 1001.5
+            $0.sourceSystem = "source_system 1 µ\u{0}!"
+            $0.quality = 1073743025
+            $0.frequency = 1301.5
+            $0.motorVoltage = 1401.5
+            $0.intakeTemperature = 1501.5
+            $0.currentUnbalance = 1601.5
+            $0.leakageCurrent = 1701.5
+          }
+        $0.original = [21, 0, 255]
+      },
+      hexadecimal: "089bffffffffffffffbf01120d726561736f6e203120c2b500211a0c6669656c64203120c2b5002122106465766963655f69" +
+        "64203120c2b500212a16089bffffffffffffffbf0110b7fefffffbffffffff01321270726f64756365725f6964203120c2b5" +
+        "002138bd858080808080804042107072696e636970616c203120c2b500214a16089bffffffffffffffbf0110b7fefffffbff" +
+        "ffffff015216089bffffffffffffffbf0110b7fefffffbffffffff0158cd888080046289010a106465766963655f69642031" +
+        "20c2b500211216089bffffffffffffffbf0110b7fefffffbffffffff011d00c096432500c0c8432d00c0fa4335006016443d" +
+        "00602f4445006048444d006061445500607a445a14736f757263655f73797374656d203120c2b5002160b1898080046d00b0" +
+        "a244750030af447d00b0bb4485010030c8448d0100b0d4446a031500ff"),
+    MessageVector(
+      ESPV1.DeadLetterFilter.with {
+        $0.producerID = "producer_id 1 µ\u{0}!"
+        $0.reason = "reason 1 µ\u{0}!"
+        $0.deviceID = "device_id 1 µ\u{0}!"
+        $0.startTime = GoogleProtobuf.Timestamp.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.endTime = GoogleProtobuf.Timestamp.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+      },
+      hexadecimal: "0a1270726f64756365725f6964203120c2b50021120d726561736f6e203120c2b500211a106465766963655f6964203120c2" +
+        "b500212216089bffffffffffffffbf0110b7fefffffbffffffff012a16089bffffffffffffffbf0110b7fefffffbffffffff" +
+        "01"),
+    MessageVector(
+      ESPV1.ListDeadLettersRequest.with {
+        $0.producerID = "producer_id 1 µ\u{0}!"
+        $0.reason = "reason 1 µ\u{0}!"
+        $0.deviceID = "device_id 1 µ\u{0}!"
+        $0.startTime = GoogleProtobuf.Timestamp.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.endTime = GoogleProtobuf.Timestamp.with {
+            $0.seconds = -4611686018427388005
+            $0.nanos = -1073742025
+          }
+        $0.limit = 1073742425
+        $0.pageToken = "page_token 1 µ\u{0}!"
+        $0.includeOriginal = true
+      },
+      hexadecimal: "0a1270726f64756365725f6964203120c2b50021120d726561736f6e203120c2b500211a106465766963655f6964203120c2" +
+        "b500212216089bffffffffffffffbf0110b7fefffffbffffffff012a16089bffffffffffffffbf0110b7fefffffbffffffff" +
+        "0130d9848080043a11706167655f746f6b656e203120c2b500214001"),
+    MessageVector(
+      ESPV1.ListDeadLettersResponse.with {
+        $0.deadLetters = [ESPV1.DeadLetter.with {
+            $0.id = -4611686018427388005
+            $0.reason = "reason 1 µ\u{0}!"
+            $0.field = "field 1 µ\u{0}!"
+            $0.deviceID = "device_id 1 µ\u{0}!"
+            $0.readingTimestamp = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.producerID = "producer_id 1 µ\u{0}!"
+            $0.sequence = 4611686018427388605
+            $0.principal = "principal 1 µ\u{0}!"
+            $0.receivedTime = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.lastAttemptTime = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.attempts = 1073742925
+            $0.reading = ESPV1.Reading.with {
+                $0.deviceID = "device_id 1 µ\u{0}!"
+                $0.timestamp = GoogleProtobuf.Timestamp.with {
+                    $0.seconds = -4611686018427388005
+                    $0.nanos = -1073742025
+                  }
+                $0.temperature = 301.5
+                $0.vibration = 401.5
+                $0.pressure = 501.5
+                $0.flowRate = 601.5
+                $0.motorCurrent = 701.5
+                $0.rpm = 801.5
+                $0.intakePressure = 901.5
+                $0.dischargePressure = 1001.5
+                $0.sourceSystem = "source_system 1 µ\u{0}!"
+                $0.quality = 1073743025
+                $0.frequency = 1301.5
+                $0.motorVoltage = 1401.5
+                $0.intakeTemperature = 1501.5
+                $0.currentUnbalance = 1601.5
+                $0.leakageCurrent = 1701.5
+              }
+            $0.original = [21, 0, 255]
+          }, ESPV1.DeadLetter.with {
+            $0.id = -4611686018427388006
+            $0.reason = "reason 2 µ\u{0}!"
+            $0.field = "field 2 µ\u{0}!"
+            $0.deviceID = "device_id 2 µ\u{0}!"
+            $0.readingTimestamp = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.producerID = "producer_id 2 µ\u{0}!"
+            $0.sequence = 4611686018427388606
+            $0.principal = "principal 2 µ\u{0}!"
+            $0.receivedTime = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.lastAttemptTime = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388006
+                $0.nanos = -1073742026
+              }
+            $0.attempts = 1073742926
+            $0.reading = ESPV1.Reading.with {
+                $0.deviceID = "device_id 2 µ\u{0}!"
+                $0.timestamp = GoogleProtobuf.Timestamp.with {
+                    $0.seconds = -4611686018427388006
+                    $0.nanos = -1073742026
+                  }
+                $0.temperature = 302.5
+                $0.vibration = 402.5
+                $0.pressure = 502.5
+                $0.flowRate = 602.5
+                $0.motorCurrent = 702.5
+                $0.rpm = 802.5
+                $0.intakePressure = 902.5
+                $0.dischargePressure = 1002.5
+                $0.sourceSystem = "source_system 2 µ\u{0}!"
+                $0.quality = 1073743026
+                $0.frequency = 1302.5
+                $0.motorVoltage = 1402.5
+                $0.intakeTemperature = 1502.5
+                $0.currentUnbalance = 1602.5
+                $0.leakageCurrent = 1702.5
+              }
+            $0.original = [22, 0, 255]
+          }]
+        $0.nextPageToken = "next_page_token 1 µ\u{0}!"
+      },
+      hexadecimal: "0ac902089bffffffffffffffbf01120d726561736f6e203120c2b500211a0c6669656c64203120c2b5002122106465766963" +
+        "655f6964203120c2b500212a16089bffffffffffffffbf0110b7fefffffbffffffff01321270726f64756365725f69642031" +
+        "20c2b5002138bd858080808080804042107072696e636970616c203120c2b500214a16089bffffffffffffffbf0110b7feff" +
+        "fffbffffffff015216089bffffffffffffffbf0110b7fefffffbffffffff0158cd888080046289010a106465766963655f69" +
+        "64203120c2b500211216089bffffffffffffffbf0110b7fefffffbffffffff011d00c096432500c0c8432d00c0fa43350060" +
+        "16443d00602f4445006048444d006061445500607a445a14736f757263655f73797374656d203120c2b5002160b189808004" +
+        "6d00b0a244750030af447d00b0bb4485010030c8448d0100b0d4446a031500ff0ac902089affffffffffffffbf01120d7265" +
+        "61736f6e203220c2b500211a0c6669656c64203220c2b5002122106465766963655f6964203220c2b500212a16089affffff" +
+        "ffffffffbf0110b6fefffffbffffffff01321270726f64756365725f6964203220c2b5002138be8580808080808040421070" +
+        "72696e636970616c203220c2b500214a16089affffffffffffffbf0110b6fefffffbffffffff015216089affffffffffffff" +
+        "bf0110b6fefffffbffffffff0158ce888080046289010a106465766963655f6964203220c2b500211216089affffffffffff" +
+        "ffbf0110b6fefffffbffffffff011d00409743250040c9432d0040fb433500a016443d00a02f444500a048444d00a0614455" +
+        "00a07a445a14736f757263655f73797374656d203220c2b5002160b2898080046d00d0a244750050af447d00d0bb44850100" +
+        "50c8448d0100d0d4446a031600ff12166e6578745f706167655f746f6b656e203120c2b50021"),
+    MessageVector(
+      ESPV1.RequeueDeadLettersRequest.with {
+        $0.id = [-4611686018427388005, -4611686018427388006]
+        $0.filter = ESPV1.DeadLetterFilter.with {
+            $0.producerID = "producer_id 1 µ\u{0}!"
+            $0.reason = "reason 1 µ\u{0}!"
+            $0.deviceID = "device_id 1 µ\u{0}!"
+            $0.startTime = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.endTime = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+          }
+        $0.all = true
+        $0.dryRun = true
+      },
+      hexadecimal: "0a149bffffffffffffffbf019affffffffffffffbf0112650a1270726f64756365725f6964203120c2b50021120d72656173" +
+        "6f6e203120c2b500211a106465766963655f6964203120c2b500212216089bffffffffffffffbf0110b7fefffffbffffffff" +
+        "012a16089bffffffffffffffbf0110b7fefffffbffffffff0118012001"),
+    MessageVector(
+      ESPV1.RequeueDeadLettersResponse.with {
+        $0.stored = 4611686018427388005
+        $0.stillInvalid = 4611686018427388105
+      },
+      hexadecimal: "08e5808080808080804010c98180808080808040"),
+    MessageVector(
+      ESPV1.DiscardDeadLettersRequest.with {
+        $0.id = [-4611686018427388005, -4611686018427388006]
+        $0.filter = ESPV1.DeadLetterFilter.with {
+            $0.producerID = "producer_id 1 µ\u{0}!"
+            $0.reason = "reason 1 µ\u{0}!"
+            $0.deviceID = "device_id 1 µ\u{0}!"
+            $0.startTime = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+            $0.endTime = GoogleProtobuf.Timestamp.with {
+                $0.seconds = -4611686018427388005
+                $0.nanos = -1073742025
+              }
+          }
+        $0.all = true
+      },
+      hexadecimal: "0a149bffffffffffffffbf019affffffffffffffbf0112650a1270726f64756365725f6964203120c2b50021120d72656173" +
+        "6f6e203120c2b500211a106465766963655f6964203120c2b500212216089bffffffffffffffbf0110b7fefffffbffffffff" +
+        "012a16089bffffffffffffffbf0110b7fefffffbffffffff011801"),
+    MessageVector(
+      ESPV1.DiscardDeadLettersResponse.with {
+        $0.discarded = 4611686018427388005
+      },
+      hexadecimal: "08e58080808080808040"),
     MessageVector(
       GoogleRPC.ErrorInfo.with {
         $0.reason = "reason 1 µ\u{0}!"

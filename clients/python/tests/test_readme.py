@@ -46,3 +46,17 @@ def test_the_wells_example_stores_every_row(server: TestServer) -> None:
 def test_the_library_example_stores_its_reading(server: TestServer) -> None:
     exec(example("python", "ResumingStream").replace("127.0.0.1:8095", server.target), {})
     assert [row[0] for row in server.store.rows()] == ["ESP-001"]
+
+
+def test_the_spool_example_stores_its_reading(
+    server: TestServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(example("python", "StoreAndForward").replace("127.0.0.1:8095", server.target), {})
+    assert [row[0] for row in server.store.rows()] == ["ESP-001"]
+    done = subprocess.run(
+        [sys.executable, "-m", "espclient.espspool", "inspect", "spool-of-gateway-7"],
+        capture_output=True, text=True, timeout=60, check=True,
+    )
+    assert "producer gateway-7" in done.stdout
+    assert "1 batches (1 to 1), 1 readings" in done.stdout

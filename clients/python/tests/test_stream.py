@@ -166,7 +166,7 @@ def test_an_overloaded_server_is_given_the_time_it_asks_for(server: TestServer) 
 
 
 def test_retry_info_alone_is_a_reason_to_come_back(server: TestServer) -> None:
-    details = b"\x1a\x2atype.googleapis.com/google.rpc.RetryInfo"
+    details = b"\x1a\x2a\x0a\x28type.googleapis.com/google.rpc.RetryInfo"
     server.service.exhausted = [("grpc-status-details-bin", details)]
     with ResumingStream(server.target, "p") as stream:
         send_all(stream, 2)

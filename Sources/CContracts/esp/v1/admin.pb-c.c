@@ -97,6 +97,141 @@ void   esp__v1__get_server_info_response__free_unpacked
   assert(message->base.descriptor == &esp__v1__get_server_info_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   esp__v1__ingest_counters__init
+                     (Esp__V1__IngestCounters         *message)
+{
+  static const Esp__V1__IngestCounters init_value = ESP__V1__INGEST_COUNTERS__INIT;
+  *message = init_value;
+}
+size_t esp__v1__ingest_counters__get_packed_size
+                     (const Esp__V1__IngestCounters *message)
+{
+  assert(message->base.descriptor == &esp__v1__ingest_counters__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t esp__v1__ingest_counters__pack
+                     (const Esp__V1__IngestCounters *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &esp__v1__ingest_counters__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t esp__v1__ingest_counters__pack_to_buffer
+                     (const Esp__V1__IngestCounters *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &esp__v1__ingest_counters__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Esp__V1__IngestCounters *
+       esp__v1__ingest_counters__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Esp__V1__IngestCounters *)
+     protobuf_c_message_unpack (&esp__v1__ingest_counters__descriptor,
+                                allocator, len, data);
+}
+void   esp__v1__ingest_counters__free_unpacked
+                     (Esp__V1__IngestCounters *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &esp__v1__ingest_counters__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   esp__v1__ack_latency__init
+                     (Esp__V1__AckLatency         *message)
+{
+  static const Esp__V1__AckLatency init_value = ESP__V1__ACK_LATENCY__INIT;
+  *message = init_value;
+}
+size_t esp__v1__ack_latency__get_packed_size
+                     (const Esp__V1__AckLatency *message)
+{
+  assert(message->base.descriptor == &esp__v1__ack_latency__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t esp__v1__ack_latency__pack
+                     (const Esp__V1__AckLatency *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &esp__v1__ack_latency__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t esp__v1__ack_latency__pack_to_buffer
+                     (const Esp__V1__AckLatency *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &esp__v1__ack_latency__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Esp__V1__AckLatency *
+       esp__v1__ack_latency__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Esp__V1__AckLatency *)
+     protobuf_c_message_unpack (&esp__v1__ack_latency__descriptor,
+                                allocator, len, data);
+}
+void   esp__v1__ack_latency__free_unpacked
+                     (Esp__V1__AckLatency *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &esp__v1__ack_latency__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   esp__v1__journal_use__init
+                     (Esp__V1__JournalUse         *message)
+{
+  static const Esp__V1__JournalUse init_value = ESP__V1__JOURNAL_USE__INIT;
+  *message = init_value;
+}
+size_t esp__v1__journal_use__get_packed_size
+                     (const Esp__V1__JournalUse *message)
+{
+  assert(message->base.descriptor == &esp__v1__journal_use__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t esp__v1__journal_use__pack
+                     (const Esp__V1__JournalUse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &esp__v1__journal_use__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t esp__v1__journal_use__pack_to_buffer
+                     (const Esp__V1__JournalUse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &esp__v1__journal_use__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Esp__V1__JournalUse *
+       esp__v1__journal_use__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Esp__V1__JournalUse *)
+     protobuf_c_message_unpack (&esp__v1__journal_use__descriptor,
+                                allocator, len, data);
+}
+void   esp__v1__journal_use__free_unpacked
+                     (Esp__V1__JournalUse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &esp__v1__journal_use__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   esp__v1__listener__init
                      (Esp__V1__Listener         *message)
 {
@@ -565,7 +700,7 @@ const ProtobufCMessageDescriptor esp__v1__get_server_info_request__descriptor =
   (ProtobufCMessageInit) esp__v1__get_server_info_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor esp__v1__get_server_info_response__field_descriptors[11] =
+static const ProtobufCFieldDescriptor esp__v1__get_server_info_response__field_descriptors[14] =
 {
   {
     "version",
@@ -699,9 +834,48 @@ static const ProtobufCFieldDescriptor esp__v1__get_server_info_response__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "ingest",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__GetServerInfoResponse, ingest),
+    &esp__v1__ingest_counters__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ack_latencies",
+    13,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Esp__V1__GetServerInfoResponse, n_ack_latencies),
+    offsetof(Esp__V1__GetServerInfoResponse, ack_latencies),
+    &esp__v1__ack_latency__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "journals",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Esp__V1__GetServerInfoResponse, n_journals),
+    offsetof(Esp__V1__GetServerInfoResponse, journals),
+    &esp__v1__journal_use__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned esp__v1__get_server_info_response__field_indices_by_name[] = {
+  12,   /* field[12] = ack_latencies */
   7,   /* field[7] = ack_levels */
+  11,   /* field[11] = ingest */
+  13,   /* field[13] = journals */
   6,   /* field[6] = keepalive */
   5,   /* field[5] = limits */
   4,   /* field[4] = listeners */
@@ -716,7 +890,7 @@ static const unsigned esp__v1__get_server_info_response__field_indices_by_name[]
 static const ProtobufCIntRange esp__v1__get_server_info_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor esp__v1__get_server_info_response__descriptor =
 {
@@ -726,11 +900,320 @@ const ProtobufCMessageDescriptor esp__v1__get_server_info_response__descriptor =
   "Esp__V1__GetServerInfoResponse",
   "esp.v1",
   sizeof(Esp__V1__GetServerInfoResponse),
-  11,
+  14,
   esp__v1__get_server_info_response__field_descriptors,
   esp__v1__get_server_info_response__field_indices_by_name,
   1,  esp__v1__get_server_info_response__number_ranges,
   (ProtobufCMessageInit) esp__v1__get_server_info_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor esp__v1__ingest_counters__field_descriptors[7] =
+{
+  {
+    "received",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__IngestCounters, received),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "stored",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__IngestCounters, stored),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "duplicate",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__IngestCounters, duplicate),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quarantined",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__IngestCounters, quarantined),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rejected",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__IngestCounters, rejected),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failed",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__IngestCounters, failed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "in_flight",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__IngestCounters, in_flight),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned esp__v1__ingest_counters__field_indices_by_name[] = {
+  2,   /* field[2] = duplicate */
+  5,   /* field[5] = failed */
+  6,   /* field[6] = in_flight */
+  3,   /* field[3] = quarantined */
+  0,   /* field[0] = received */
+  4,   /* field[4] = rejected */
+  1,   /* field[1] = stored */
+};
+static const ProtobufCIntRange esp__v1__ingest_counters__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor esp__v1__ingest_counters__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "esp.v1.IngestCounters",
+  "IngestCounters",
+  "Esp__V1__IngestCounters",
+  "esp.v1",
+  sizeof(Esp__V1__IngestCounters),
+  7,
+  esp__v1__ingest_counters__field_descriptors,
+  esp__v1__ingest_counters__field_indices_by_name,
+  1,  esp__v1__ingest_counters__number_ranges,
+  (ProtobufCMessageInit) esp__v1__ingest_counters__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor esp__v1__ack_latency__field_descriptors[6] =
+{
+  {
+    "ack_level",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__AckLatency, ack_level),
+    &esp__v1__ack_level__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "count",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__AckLatency, count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "p50",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__AckLatency, p50),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "p99",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__AckLatency, p99),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "p999",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__AckLatency, p999),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__AckLatency, max),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned esp__v1__ack_latency__field_indices_by_name[] = {
+  0,   /* field[0] = ack_level */
+  1,   /* field[1] = count */
+  5,   /* field[5] = max */
+  2,   /* field[2] = p50 */
+  3,   /* field[3] = p99 */
+  4,   /* field[4] = p999 */
+};
+static const ProtobufCIntRange esp__v1__ack_latency__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor esp__v1__ack_latency__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "esp.v1.AckLatency",
+  "AckLatency",
+  "Esp__V1__AckLatency",
+  "esp.v1",
+  sizeof(Esp__V1__AckLatency),
+  6,
+  esp__v1__ack_latency__field_descriptors,
+  esp__v1__ack_latency__field_indices_by_name,
+  1,  esp__v1__ack_latency__number_ranges,
+  (ProtobufCMessageInit) esp__v1__ack_latency__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor esp__v1__journal_use__field_descriptors[5] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__JournalUse, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "condition",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__JournalUse, condition),
+    &esp__v1__journal_condition__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "used_bytes",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__JournalUse, used_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit_bytes",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__JournalUse, limit_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "damages",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__JournalUse, damages),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned esp__v1__journal_use__field_indices_by_name[] = {
+  1,   /* field[1] = condition */
+  4,   /* field[4] = damages */
+  3,   /* field[3] = limit_bytes */
+  0,   /* field[0] = name */
+  2,   /* field[2] = used_bytes */
+};
+static const ProtobufCIntRange esp__v1__journal_use__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor esp__v1__journal_use__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "esp.v1.JournalUse",
+  "JournalUse",
+  "Esp__V1__JournalUse",
+  "esp.v1",
+  sizeof(Esp__V1__JournalUse),
+  5,
+  esp__v1__journal_use__field_descriptors,
+  esp__v1__journal_use__field_indices_by_name,
+  1,  esp__v1__journal_use__number_ranges,
+  (ProtobufCMessageInit) esp__v1__journal_use__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor esp__v1__listener__field_descriptors[3] =
@@ -1586,6 +2069,38 @@ const ProtobufCMessageDescriptor esp__v1__kill_stream_response__descriptor =
   0,  esp__v1__kill_stream_response__number_ranges,
   (ProtobufCMessageInit) esp__v1__kill_stream_response__init,
   NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue esp__v1__journal_condition__enum_values_by_number[4] =
+{
+  { "JOURNAL_CONDITION_UNSPECIFIED", "ESP__V1__JOURNAL_CONDITION__JOURNAL_CONDITION_UNSPECIFIED", 0 },
+  { "JOURNAL_CONDITION_OK", "ESP__V1__JOURNAL_CONDITION__JOURNAL_CONDITION_OK", 1 },
+  { "JOURNAL_CONDITION_FULL", "ESP__V1__JOURNAL_CONDITION__JOURNAL_CONDITION_FULL", 2 },
+  { "JOURNAL_CONDITION_FAILED", "ESP__V1__JOURNAL_CONDITION__JOURNAL_CONDITION_FAILED", 3 },
+};
+static const ProtobufCIntRange esp__v1__journal_condition__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex esp__v1__journal_condition__enum_values_by_name[4] =
+{
+  { "JOURNAL_CONDITION_FAILED", 3 },
+  { "JOURNAL_CONDITION_FULL", 2 },
+  { "JOURNAL_CONDITION_OK", 1 },
+  { "JOURNAL_CONDITION_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor esp__v1__journal_condition__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "esp.v1.JournalCondition",
+  "JournalCondition",
+  "Esp__V1__JournalCondition",
+  "esp.v1",
+  4,
+  esp__v1__journal_condition__enum_values_by_number,
+  4,
+  esp__v1__journal_condition__enum_values_by_name,
+  1,
+  esp__v1__journal_condition__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue esp__v1__storage__enum_values_by_number[3] =
 {

@@ -1,4 +1,6 @@
-"""Client of the ESP telemetry service: `ResumingStream` sends, `espclient.query` reads back."""
+"""Client of the ESP telemetry service: `ResumingStream` and `StoreAndForward` send, `espclient.query`
+reads back.
+"""
 
 import os
 
@@ -16,8 +18,12 @@ from espclient.errors import (
     Refused,
     Rewound,
     SequenceGap,
+    SpoolError,
+    SpoolFailed,
+    SpoolFull,
     TakenOver,
 )
+from espclient.forward import StoreAndForward
 from espclient.stream import ResumingStream
 from espclient.totals import Totals
 
@@ -33,6 +39,10 @@ __all__ = [
     "ResumingStream",
     "Rewound",
     "SequenceGap",
+    "SpoolError",
+    "SpoolFailed",
+    "SpoolFull",
+    "StoreAndForward",
     "TakenOver",
     "Totals",
 ]

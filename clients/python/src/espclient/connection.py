@@ -1,4 +1,4 @@
-"""Moves the batches of a `SendWindow` over one connection after the other, until told to end or
+"""Moves the batches of a window over one connection after the other, until told to end or
 nothing can help.
 """
 
@@ -16,6 +16,7 @@ from espclient.channel import open_channel
 from espclient.errors import EspError, GaveUp, SequenceGap
 from espclient.protocol import telemetry_pb2
 from espclient.retry import Backoff, wait_asked_for
+from espclient.spoolwindow import SpoolWindow
 from espclient.window import SendWindow
 
 OPEN_TIMEOUT = 20.0
@@ -24,8 +25,10 @@ DRAIN_GRACE = 1.0
 """Seconds that outstanding answers may take after the server said that it goes away."""
 CLOSE_TIMEOUT = 5.0
 """Seconds that a server may take to end a stream of which every batch is answered."""
-SILENCE_MARGIN = 5.0
-"""Seconds added to three heartbeats before a silent server counts as gone."""
+SILENT_HEARTBEATS = 2
+"""Heartbeats that may be missing before a silent server counts as gone."""
+SILENCE_MARGIN = 1.0
+"""Seconds added to them: a busy machine on either side."""
 POLL = 0.1
 """Seconds between looks at deadlines."""
 
@@ -35,7 +38,7 @@ OnResult = Callable[[telemetry_pb2.BatchResult, Any], None]
 
 
 class ConnectionLoop:
-    """The threads behind a `ResumingStream`.
+    """The threads behind a `ResumingStream` or a `StoreAndForward`.
 
     `changed` guards all public attributes, and is notified at every change of them.
     """
@@ -44,7 +47,7 @@ class ConnectionLoop:
         self,
         target: str,
         opening: telemetry_pb2.OpenStream,
-        window: SendWindow,
+        window: SendWindow | SpoolWindow,
         *,
         retry_for: float | None,
         on_result: OnResult | None,
@@ -236,7 +239,7 @@ class ConnectionLoop:
         if self.closing:
             return now + CLOSE_TIMEOUT
         heartbeat = self.limits.heartbeat_interval.ToTimedelta().total_seconds()
-        return now + 3 * heartbeat + SILENCE_MARGIN if heartbeat > 0 else None
+        return now + SILENT_HEARTBEATS * heartbeat + SILENCE_MARGIN if heartbeat > 0 else None
 
     # Two more threads: one of grpc that asks for requests, one that ends calls whose time is over.
 

@@ -83,3 +83,17 @@ def encode_request(batch: telemetry_pb2.Batch, sequence: int) -> bytes:
     """The stream message that carries `batch` as number `sequence`."""
     batch.sequence = sequence
     return telemetry_pb2.IngestStreamRequest(batch=batch).SerializeToString()
+
+
+def frame_batch(payload: bytes, sequence: int) -> bytes:
+    """The same for a batch that is serialized already, without a sequence."""
+    body = payload + b"\x08" + _varint(sequence)  # Field 1 of `Batch`.
+    return b"\x12" + _varint(len(body)) + body  # Field 2 of `IngestStreamRequest`.
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])

@@ -29,6 +29,18 @@ class BatchTooLarge(BadInput):
     """A batch exceeds what the server announced when the stream was opened."""
 
 
+class SpoolError(BadInput):
+    """The folder can't be used as a spool of this producer: the message says why."""
+
+
+class SpoolFull(EspError):
+    """The spool's limit or its disk is reached. Nothing was kept of the batch; try again later."""
+
+
+class SpoolFailed(EspError):
+    """The disk failed under the spool. Open it again to go on with what is really there."""
+
+
 class Refused(EspError):
     """The server will not take what was sent, and sending it again would not help."""
 

@@ -8,13 +8,28 @@ names `esp` and
 from __future__ import annotations
 
 try:
-    from espclient._generated.esp.v1 import admin_pb2, admin_pb2_grpc, telemetry_pb2, telemetry_pb2_grpc
+    from espclient._generated.esp.v1 import (
+        admin_pb2,
+        admin_pb2_grpc,
+        dead_letter_pb2,
+        dead_letter_pb2_grpc,
+        telemetry_pb2,
+        telemetry_pb2_grpc,
+    )
 except ModuleNotFoundError as missing:
     raise ImportError(
         "espclient has no generated code yet: run clients/python/generate.sh"
     ) from missing
 
-__all__ = ["ACK_LEVELS", "admin_pb2", "admin_pb2_grpc", "telemetry_pb2", "telemetry_pb2_grpc"]
+__all__ = [
+    "ACK_LEVELS",
+    "admin_pb2",
+    "admin_pb2_grpc",
+    "dead_letter_pb2",
+    "dead_letter_pb2_grpc",
+    "telemetry_pb2",
+    "telemetry_pb2_grpc",
+]
 
 ACK_LEVELS: dict[str, int] = {
     "accepted": telemetry_pb2.ACK_LEVEL_ACCEPTED,

@@ -58,7 +58,7 @@ def read_pages(target: str, query: Query) -> Iterator[telemetry_pb2.StoredReadin
             try:
                 page = stub.QueryReadings(request)
             except grpc.RpcError as error:
-                raise _failure(error) from None
+                raise failure(error) from None
             yield from page.readings
             if left is not None:
                 left -= len(page.readings)
@@ -77,7 +77,7 @@ def read_export(target: str, query: Query) -> Iterator[telemetry_pb2.StoredReadi
             for response in islice(responses, query.limit):
                 yield response.reading
         except grpc.RpcError as error:
-            raise _failure(error) from None
+            raise failure(error) from None
 
 
 def csv_row(stored: telemetry_pb2.StoredReading) -> list[str]:
@@ -119,7 +119,8 @@ def _time(timestamp: object) -> str:
     return format_iso(timestamp.seconds * 1_000_000 + timestamp.nanos // 1000)
 
 
-def _failure(error: grpc.RpcError) -> EspError:
+def failure(error: grpc.RpcError) -> EspError:
+    """What the end of a call means for whoever asked."""
     code, details = error.code(), error.details() or ""
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
         return EspError(f"{code.name}: {details}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass, field
 
 import grpc
+from google.protobuf import any_pb2, duration_pb2, empty_pb2
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from espclient.errors import Refused, TakenOver
 
@@ -54,20 +58,33 @@ def wait_asked_for(error: grpc.RpcError) -> float:
     if code in _FINAL:
         raise Refused(code.name, details)
     pushback = _pushback(error)
-    if pushback is None and _has_retry_info(error):
-        pushback = 0.0
+    if pushback is None:
+        pushback = _retry_info(error)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and (pushback is None or pushback < 0):
         # A message over a limit stays over it; an overloaded server says when to come back.
         raise Refused(code.name, details)
     return max(pushback or 0.0, 0.0)
 
 
-def _has_retry_info(error: grpc.RpcError) -> bool:
-    """Does the error's `google.rpc.Status` carry a `RetryInfo`? The trailer has its delay."""
+def _retry_info(error: grpc.RpcError) -> float | None:
+    """Seconds of the `google.rpc.RetryInfo` in the error's `google.rpc.Status`; None when there is
+    none.
+    """
     for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin" and b"google.rpc.RetryInfo" in value:
-            return True
-    return False
+        if key != "grpc-status-details-bin":
+            continue
+        with contextlib.suppress(DecodeError):
+            for detail in map(any_pb2.Any.FromString, _fields(value, 3)):
+                if detail.type_url.endswith("/google.rpc.RetryInfo"):
+                    delays = map(duration_pb2.Duration.FromString, _fields(detail.value, 1))
+                    return sum(delay.ToTimedelta().total_seconds() for delay in delays)
+    return None
+
+
+def _fields(encoded: bytes, number: int) -> list[bytes]:
+    """The values of a field of a message whose type this package does not have."""
+    unknown = UnknownFieldSet(empty_pb2.Empty.FromString(encoded))
+    return [each.data for each in unknown if each.field_number == number]
 
 
 def _pushback(error: grpc.RpcError) -> float | None:

@@ -21,6 +21,9 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Esp__V1__GetServerInfoRequest Esp__V1__GetServerInfoRequest;
 typedef struct Esp__V1__GetServerInfoResponse Esp__V1__GetServerInfoResponse;
+typedef struct Esp__V1__IngestCounters Esp__V1__IngestCounters;
+typedef struct Esp__V1__AckLatency Esp__V1__AckLatency;
+typedef struct Esp__V1__JournalUse Esp__V1__JournalUse;
 typedef struct Esp__V1__Listener Esp__V1__Listener;
 typedef struct Esp__V1__ServerLimits Esp__V1__ServerLimits;
 typedef struct Esp__V1__KeepalivePolicy Esp__V1__KeepalivePolicy;
@@ -35,6 +38,13 @@ typedef struct Esp__V1__KillStreamResponse Esp__V1__KillStreamResponse;
 
 /* --- enums --- */
 
+typedef enum _Esp__V1__JournalCondition {
+  ESP__V1__JOURNAL_CONDITION__JOURNAL_CONDITION_UNSPECIFIED = 0,
+  ESP__V1__JOURNAL_CONDITION__JOURNAL_CONDITION_OK = 1,
+  ESP__V1__JOURNAL_CONDITION__JOURNAL_CONDITION_FULL = 2,
+  ESP__V1__JOURNAL_CONDITION__JOURNAL_CONDITION_FAILED = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ESP__V1__JOURNAL_CONDITION)
+} Esp__V1__JournalCondition;
 typedef enum _Esp__V1__Storage {
   ESP__V1__STORAGE__STORAGE_UNSPECIFIED = 0,
   ESP__V1__STORAGE__STORAGE_EMBEDDED_POSTGRESQL = 1,
@@ -69,10 +79,60 @@ struct  Esp__V1__GetServerInfoResponse
   Esp__V1__Storage storage;
   uint32_t open_connections;
   uint32_t open_streams;
+  Esp__V1__IngestCounters *ingest;
+  size_t n_ack_latencies;
+  Esp__V1__AckLatency **ack_latencies;
+  size_t n_journals;
+  Esp__V1__JournalUse **journals;
 };
 #define ESP__V1__GET_SERVER_INFO_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&esp__v1__get_server_info_response__descriptor) \
-    , {0,NULL}, NULL, NULL, 0, 0,NULL, NULL, NULL, 0,NULL, ESP__V1__STORAGE__STORAGE_UNSPECIFIED, 0, 0 }
+    , {0,NULL}, NULL, NULL, 0, 0,NULL, NULL, NULL, 0,NULL, ESP__V1__STORAGE__STORAGE_UNSPECIFIED, 0, 0, NULL, 0,NULL, 0,NULL }
+
+
+struct  Esp__V1__IngestCounters
+{
+  ProtobufCMessage base;
+  uint64_t received;
+  uint64_t stored;
+  uint64_t duplicate;
+  uint64_t quarantined;
+  uint64_t rejected;
+  uint64_t failed;
+  uint64_t in_flight;
+};
+#define ESP__V1__INGEST_COUNTERS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&esp__v1__ingest_counters__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0 }
+
+
+struct  Esp__V1__AckLatency
+{
+  ProtobufCMessage base;
+  Esp__V1__AckLevel ack_level;
+  uint64_t count;
+  Google__Protobuf__Duration *p50;
+  Google__Protobuf__Duration *p99;
+  Google__Protobuf__Duration *p999;
+  Google__Protobuf__Duration *max;
+};
+#define ESP__V1__ACK_LATENCY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&esp__v1__ack_latency__descriptor) \
+    , ESP__V1__ACK_LEVEL__ACK_LEVEL_UNSPECIFIED, 0, NULL, NULL, NULL, NULL }
+
+
+struct  Esp__V1__JournalUse
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData name;
+  Esp__V1__JournalCondition condition;
+  uint64_t used_bytes;
+  uint64_t limit_bytes;
+  uint32_t damages;
+};
+#define ESP__V1__JOURNAL_USE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&esp__v1__journal_use__descriptor) \
+    , {0,NULL}, ESP__V1__JOURNAL_CONDITION__JOURNAL_CONDITION_UNSPECIFIED, 0, 0, 0 }
 
 
 struct  Esp__V1__Listener
@@ -250,6 +310,63 @@ Esp__V1__GetServerInfoResponse *
                       const uint8_t       *data);
 void   esp__v1__get_server_info_response__free_unpacked
                      (Esp__V1__GetServerInfoResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Esp__V1__IngestCounters methods */
+void   esp__v1__ingest_counters__init
+                     (Esp__V1__IngestCounters         *message);
+size_t esp__v1__ingest_counters__get_packed_size
+                     (const Esp__V1__IngestCounters   *message);
+size_t esp__v1__ingest_counters__pack
+                     (const Esp__V1__IngestCounters   *message,
+                      uint8_t             *out);
+size_t esp__v1__ingest_counters__pack_to_buffer
+                     (const Esp__V1__IngestCounters   *message,
+                      ProtobufCBuffer     *buffer);
+Esp__V1__IngestCounters *
+       esp__v1__ingest_counters__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   esp__v1__ingest_counters__free_unpacked
+                     (Esp__V1__IngestCounters *message,
+                      ProtobufCAllocator *allocator);
+/* Esp__V1__AckLatency methods */
+void   esp__v1__ack_latency__init
+                     (Esp__V1__AckLatency         *message);
+size_t esp__v1__ack_latency__get_packed_size
+                     (const Esp__V1__AckLatency   *message);
+size_t esp__v1__ack_latency__pack
+                     (const Esp__V1__AckLatency   *message,
+                      uint8_t             *out);
+size_t esp__v1__ack_latency__pack_to_buffer
+                     (const Esp__V1__AckLatency   *message,
+                      ProtobufCBuffer     *buffer);
+Esp__V1__AckLatency *
+       esp__v1__ack_latency__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   esp__v1__ack_latency__free_unpacked
+                     (Esp__V1__AckLatency *message,
+                      ProtobufCAllocator *allocator);
+/* Esp__V1__JournalUse methods */
+void   esp__v1__journal_use__init
+                     (Esp__V1__JournalUse         *message);
+size_t esp__v1__journal_use__get_packed_size
+                     (const Esp__V1__JournalUse   *message);
+size_t esp__v1__journal_use__pack
+                     (const Esp__V1__JournalUse   *message,
+                      uint8_t             *out);
+size_t esp__v1__journal_use__pack_to_buffer
+                     (const Esp__V1__JournalUse   *message,
+                      ProtobufCBuffer     *buffer);
+Esp__V1__JournalUse *
+       esp__v1__journal_use__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   esp__v1__journal_use__free_unpacked
+                     (Esp__V1__JournalUse *message,
                       ProtobufCAllocator *allocator);
 /* Esp__V1__Listener methods */
 void   esp__v1__listener__init
@@ -449,6 +566,15 @@ typedef void (*Esp__V1__GetServerInfoRequest_Closure)
 typedef void (*Esp__V1__GetServerInfoResponse_Closure)
                  (const Esp__V1__GetServerInfoResponse *message,
                   void *closure_data);
+typedef void (*Esp__V1__IngestCounters_Closure)
+                 (const Esp__V1__IngestCounters *message,
+                  void *closure_data);
+typedef void (*Esp__V1__AckLatency_Closure)
+                 (const Esp__V1__AckLatency *message,
+                  void *closure_data);
+typedef void (*Esp__V1__JournalUse_Closure)
+                 (const Esp__V1__JournalUse *message,
+                  void *closure_data);
 typedef void (*Esp__V1__Listener_Closure)
                  (const Esp__V1__Listener *message,
                   void *closure_data);
@@ -485,9 +611,13 @@ typedef void (*Esp__V1__KillStreamResponse_Closure)
 
 /* --- descriptors --- */
 
+extern const ProtobufCEnumDescriptor    esp__v1__journal_condition__descriptor;
 extern const ProtobufCEnumDescriptor    esp__v1__storage__descriptor;
 extern const ProtobufCMessageDescriptor esp__v1__get_server_info_request__descriptor;
 extern const ProtobufCMessageDescriptor esp__v1__get_server_info_response__descriptor;
+extern const ProtobufCMessageDescriptor esp__v1__ingest_counters__descriptor;
+extern const ProtobufCMessageDescriptor esp__v1__ack_latency__descriptor;
+extern const ProtobufCMessageDescriptor esp__v1__journal_use__descriptor;
 extern const ProtobufCMessageDescriptor esp__v1__listener__descriptor;
 extern const ProtobufCMessageDescriptor esp__v1__server_limits__descriptor;
 extern const ProtobufCMessageDescriptor esp__v1__keepalive_policy__descriptor;
