@@ -138,7 +138,8 @@ def test_origins_are_a_list(folder: Path):
 
 
 GIVEN = {
-    "listen": "127.0.0.1:1001", "tls_listen": "0.0.0.0:1002", "cors_origins": "https://a.example", "reflection": "false",
+    "listen": "127.0.0.1:1001", "tls_listen": "0.0.0.0:1002", "cors_origins": "https://a.example",
+    "reflection": "false",
     "data_dir": "/d", "database_url": "postgres://u@h/n", "log_level": "debug", "log_format": "json",
     "max_reading_age_days": "7", "drain_timeout_seconds": "8", "event_loops": "3", "memory_budget_mib": "640",
     "max_connections": "9", "max_streams": "11", "max_message_mib": "5", "idle_timeout_seconds": "12",
