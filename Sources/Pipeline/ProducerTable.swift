@@ -66,6 +66,14 @@ struct ProducerTable {
     byID[id] = Producer(committed: committed, durable: last, accepted: last, priority: priority)
   }
 
+  /// Forgets a producer that nobody uses; false: it is in use. The server's own ("~") are as long as it runs.
+  mutating func forget(_ id: String) -> Bool {
+    guard let producer = byID[id] else { return true }
+    guard producer.isIdle, !id.hasPrefix("~") else { return false }
+    byID[id] = nil
+    return true
+  }
+
   func step(_ claim: Submission.Claim, _ priority: IngestPriority) -> Step {
     guard let producer = byID[claim.producerID] else { return .unknown }
     if let owner = claim.owner, producer.owner !== owner { return .takenOver }

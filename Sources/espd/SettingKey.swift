@@ -45,6 +45,9 @@ struct SettingKey: Sendable {
   static let maxReadingAgeDays = SettingKey(
     name: "max_reading_age_days", defaultValue: "30",
     meaning: "days back that a reading may be; older ones are quarantined as TIMESTAMP_TOO_OLD")
+  static let producerExpiryDays = SettingKey(
+    name: "producer_expiry_days", defaultValue: "90",
+    meaning: "days after which a producer that was not heard of is forgotten, its sequence included; 0 = never")
   static let drainTimeoutSeconds = SettingKey(
     name: "drain_timeout_seconds", defaultValue: "10",
     meaning: "seconds that clients have to go at shutdown; then their connections are cut")
@@ -80,9 +83,9 @@ struct SettingKey: Sendable {
 
   static let all = [
     listen, tlsListen, tlsCert, tlsKey, tlsClientCA, corsOrigins, reflection, dataDir, databaseURL, logLevel,
-    logFormat, maxReadingAgeDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB, maxConnections, maxStreams,
-    maxMessageMiB, idleTimeoutSeconds, handshakeTimeoutSeconds, journalMaxMiB, journalMaxDiskPercent,
-    journalSegmentMiB,
+    logFormat, maxReadingAgeDays, producerExpiryDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB,
+    maxConnections, maxStreams, maxMessageMiB, idleTimeoutSeconds, handshakeTimeoutSeconds, journalMaxMiB,
+    journalMaxDiskPercent, journalSegmentMiB,
   ]
 
   /// Settings of the contract whose feature has not been built yet: setting one is not an error, but it is said that it
