@@ -83,6 +83,7 @@ let package = Package(
     // 3: listening, methods on decoded messages, and the way of a batch.
     module("HTTPServer", ["HTTP1", "HTTP2", "HTTPCore", nioCore, nioPosix, logging]),
     module("RPCMessages", ["Protobuf", "RPC", "Status"]),
+    module("Live", ["PostgresStore", "Status", "Telemetry", logging]),
     module("Pipeline", ["HTTPCore", "Journal", "PostgresStore", "Status", "Telemetry", deque, logging]),
 
     // 4: the contract as Swift.
@@ -90,16 +91,16 @@ let package = Package(
 
     // 5: what each RPC does.
     module("Services", [
-      "Contracts", "HTTPCore", "Journal", "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Status",
-      "Telemetry", histogram, nioCore,
+      "Contracts", "HTTPCore", "Journal", "Live", "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages",
+      "Status", "Telemetry", histogram, nioCore,
     ]),
 
     // 6: wiring.
     .executableTarget(
       name: "espd",
       dependencies: [
-        "Contracts", "HTTP2", "HTTPCore", "HTTPServer", "Journal", "Pipeline", "PostgresStore", "RPC", "Services",
-        "TLS", "Telemetry",
+        "Contracts", "HTTP2", "HTTPCore", "HTTPServer", "Journal", "Live", "Pipeline", "PostgresStore", "RPC",
+        "Services", "TLS", "Telemetry",
         arguments, configuration, logging, nioCore, nioPosix, systemPackage, unixSignals,
       ],
       swiftSettings: strict),
@@ -133,7 +134,7 @@ let package = Package(
     // Doubles of the ports that tests replace.
     .target(
       name: "TestSupport",
-      dependencies: ["HTTPCore", "Journal", "Pipeline", "PostgresStore", "RPC", "Telemetry", logging],
+      dependencies: ["HTTPCore", "Journal", "Live", "Pipeline", "PostgresStore", "RPC", "Status", "Telemetry", logging],
       path: "Tests/TestSupport", swiftSettings: strict),
     // The rules that no compiler checks, for the whole tree.
     tests("TidyTests", []),
@@ -149,10 +150,10 @@ let package = Package(
     tests("PipelineTests", [
       "HTTPCore", "Journal", "Pipeline", "PostgresStore", "Status", "Telemetry", "TestSupport", logging,
     ]),
+    tests("LiveTests", ["Live", "PostgresStore", "Status", "Telemetry", "TestSupport", logging]),
     tests("ServicesTests", [
-      "Contracts", "Journal", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry", "TestSupport",
-      logging,
-      nioCore, nioPosix,
+      "Contracts", "Journal", "Live", "Pipeline", "PostgresStore", "Protobuf", "RPC", "Services", "Telemetry",
+      "TestSupport", logging, nioCore, nioPosix,
     ]),
     tests("ProtobufTests", ["Protobuf", "Contracts"]),
     tests("PostgresStoreTests", ["PostgresStore", "Status", "Telemetry", logging]),

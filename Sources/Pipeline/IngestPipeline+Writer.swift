@@ -8,8 +8,9 @@ package import Telemetry
 
 /// Is told what has been committed, in order; a batch may come again after a crash.
 package protocol CommitObserver: Sendable {
-  /// On the pipeline's thread. `except`: places of readings that were not stored after all.
-  func committed(_ batch: ReadingBatch, except: [Int], _ priority: IngestPriority)
+  /// On the pipeline's thread. `except`: places of readings that were not stored after all. `ingestedAt`: as stored,
+  /// microseconds since 1970; one for all batches of a transaction, rising from one to the next.
+  func committed(_ batch: ReadingBatch, except: [Int], ingestedAt: Int64, _ priority: IngestPriority)
 }
 
 extension IngestPipeline {
@@ -72,6 +73,12 @@ extension IngestPipeline {
     }
   }
 
+  /// Of producers whose cursors are about to expire: forgets those that nobody uses, so that they are loaded again when
+  /// they come back, and returns them with those that are not known.
+  package func release(_ producerIDs: [String]) -> [String] {
+    state.withLock { state in producerIDs.filter { state.producers.forget($0) } }
+  }
+
   /// At the start: what a journal has of a producer, and what the database has.
   func recovered(_ id: String, committed: UInt64, durable: UInt64, _ priority: IngestPriority) {
     state.withLock { $0.producers.load(id, committed: committed, durable: durable, priority: priority) }
@@ -99,9 +106,9 @@ extension IngestPipeline {
   }
 
   /// The database has these; `refused` are places of readings in the one entry that had such.
-  func committed(_ entries: [JournalQueue.Entry], refused: [Int] = [], _ priority: IngestPriority) {
+  func committed(_ entries: [JournalQueue.Entry], refused: [Int] = [], ingestedAt: Int64, _ priority: IngestPriority) {
     for entry in entries where !entry.batch.isEmpty {
-      observer?.committed(entry.batch, except: refused, priority)
+      observer?.committed(entry.batch, except: refused, ingestedAt: ingestedAt, priority)
     }
     let calls = state.withLock { state in
       entries.flatMap { entry -> [ProducerTable.Call] in

@@ -128,8 +128,8 @@ final class PipelineWriter {
       entries = stillToStore(entries)
       guard !entries.isEmpty else { return }
       do throws(WriteFailure) {
-        try store.commit(transaction(entries))
-        return pipeline.committed(entries, priority)
+        let ingestedAt = try store.commit(transaction(entries))
+        return pipeline.committed(entries, ingestedAt: ingestedAt, priority)
       } catch {
         switch error {
         case .stopped: throw error
@@ -175,8 +175,8 @@ final class PipelineWriter {
         "reason": "\(said)",
       ])
       do throws(WriteFailure) {
-        try store.commit(transaction([without(refused, entry)]))
-        return pipeline.committed([entry], refused: refused, priority)
+        let ingestedAt = try store.commit(transaction([without(refused, entry)]))
+        return pipeline.committed([entry], refused: refused, ingestedAt: ingestedAt, priority)
       } catch {
         switch error {
         case .stopped: throw error
@@ -197,7 +197,7 @@ final class PipelineWriter {
     logger.critical("a batch cannot be stored, nor its dead letters: it is lost", metadata: [
       "producer": "\(entry.producerID)", "sequence": "\(entry.sequence)", "reason": "\(error)",
     ])
-    pipeline.committed([entry], refused: Array(entry.batch.readings.indices), priority)
+    pipeline.committed([entry], refused: Array(entry.batch.readings.indices), ingestedAt: 0, priority)
   }
 
   private func without(_ refused: [Int], _ entry: Entry) -> Entry {

@@ -61,9 +61,18 @@ struct ProducerTable {
   /// `durable` is below `committed` for what only the database has.
   mutating func load(_ id: String, committed: UInt64, durable: UInt64 = 0, priority: IngestPriority = .live) {
     guard byID[id] == nil else { return }
-    if byID.count >= Self.maximumCount { byID = byID.filter { !$0.value.isIdle } }
+    // The server's own stay: nobody would load them again.
+    if byID.count >= Self.maximumCount { byID = byID.filter { !$0.value.isIdle || $0.key.hasPrefix("~") } }
     let last = max(committed, durable)
     byID[id] = Producer(committed: committed, durable: last, accepted: last, priority: priority)
+  }
+
+  /// Forgets a producer that nobody uses; false: it is in use. The server's own ("~") are as long as it runs.
+  mutating func forget(_ id: String) -> Bool {
+    guard let producer = byID[id] else { return true }
+    guard producer.isIdle, !id.hasPrefix("~") else { return false }
+    byID[id] = nil
+    return true
   }
 
   func step(_ claim: Submission.Claim, _ priority: IngestPriority) -> Step {

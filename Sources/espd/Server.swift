@@ -4,6 +4,7 @@ import Foundation
 import HTTPCore
 import HTTPServer
 import Journal
+import Live
 import Logging
 import NIOCore
 import NIOPosix
@@ -30,6 +31,9 @@ struct Server {
   private let group: MultiThreadedEventLoopGroup
   private let health: HealthStatuses
   private let watch: Task<Void, Never>
+  private let live: LiveFeed
+  /// Deletes what has expired, once an hour.
+  private let sweeping: Task<Void, Never>
   private let registry: CallRegistry
   /// nil without TLS.
   private let credentials: TLSCredentials?
@@ -70,13 +74,14 @@ struct Server {
     let location = database.location
     let budget = settings.limits.budget
     let rules = ReadingRules(maximumAge: settings.maximumReadingAge)
-    let pipeline = try await Self.startPipeline(settings, rules, location, budget, logger)
+    let live = LiveFeed(history: ReadingHistory(location, logger: logger), logger: logger)
+    let pipeline = try await Self.startPipeline(settings, rules, location, live, budget, logger)
     let reader = ReadingReader(location, logger: logger)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.eventLoops)
     let names = DescriptorSet.embedded.serviceNames
     let health = HealthStatuses(
       services: settings.reflection ? names : names.filter { !$0.hasPrefix("grpc.reflection.") })
-    let telemetry = TelemetryService(pipeline: pipeline, reader: reader, rules: rules, group: group,
+    let telemetry = TelemetryService(pipeline: pipeline, reader: reader, live: live, rules: rules, group: group,
                                      streamLimits: settings.limits.streams)
     let deadLetters = DeadLetterService(store: DeadLetterStore(location, logger: logger), rules: rules)
     let (registry, facts) = (CallRegistry(), ServerFacts())
@@ -106,6 +111,9 @@ struct Server {
     self.reader = reader
     self.group = group
     self.health = health
+    self.live = live
+    let sweep = CursorSweep(location, expiry: settings.producerExpiry, logger: logger)
+    sweeping = Task { await sweep.run { pipeline.release($0) } }
     self.registry = registry
     health.setAll(.serving)
     watch = Self.watch(pipeline, health)
@@ -124,7 +132,8 @@ struct Server {
 
   /// Opens the journals, takes over what an earlier run left in them, and begins to write it to the database.
   private static func startPipeline(_ settings: Settings, _ rules: ReadingRules, _ location: PostgresLocation,
-                                    _ budget: ByteBudget, _ logger: Logger) async throws -> IngestPipeline {
+                                    _ feed: LiveFeed, _ budget: ByteBudget,
+                                    _ logger: Logger) async throws -> IngestPipeline {
     try await Database.onOwnThread {
       let directory = settings.dataDirectory + "/journal"
       let live = try Journal(directory: directory + "/live", limits: settings.journal.live, logger: logger)
@@ -134,8 +143,8 @@ struct Server {
       // Both queues together take half of what may be held before streams have to wait.
       limits.maximumQueuedBytes = min(limits.maximumQueuedBytes, budget.streamMarkBytes / 4)
       let pipeline = IngestPipeline(live: live, historical: historical,
-                                    coding: TelemetryService.journalCoding(rules: rules), limits: limits,
-                                    budget: budget, logger: logger)
+                                    coding: TelemetryService.journalCoding(rules: rules), observer: feed,
+                                    limits: limits, budget: budget, logger: logger)
       try pipeline.start { ReadingWriter(location, logger: logger) }
       return pipeline
     }
@@ -172,6 +181,8 @@ struct Server {
     logger.notice("shutting down")
     watch.cancel()
     health.shutDown()
+    live.shutDown()
+    sweeping.cancel()
     await listener.drain(deadline: settings.drainTimeout)
     do {
       try await Database.onOwnThread { [pipeline] in pipeline.stop(deadline: Self.pipelineDeadline) }

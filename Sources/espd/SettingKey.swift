@@ -48,6 +48,9 @@ struct SettingKey: Sendable {
   static let maxReadingAgeDays = SettingKey(
     name: "max_reading_age_days", defaultValue: "30",
     meaning: "days back that a reading may be; older ones are quarantined as TIMESTAMP_TOO_OLD")
+  static let producerExpiryDays = SettingKey(
+    name: "producer_expiry_days", defaultValue: "90",
+    meaning: "days after which a producer that was not heard of is forgotten, its sequence included; 0 = never")
   static let drainTimeoutSeconds = SettingKey(
     name: "drain_timeout_seconds", defaultValue: "10",
     meaning: "seconds that clients have to go at shutdown; then their connections are cut")
@@ -87,9 +90,9 @@ struct SettingKey: Sendable {
 
   static let all = [
     listen, tlsListen, tlsCert, tlsKey, tlsClientCA, tlsClientCRL, corsOrigins, reflection, dataDir, databaseURL,
-    logLevel, logFormat, maxReadingAgeDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB, maxConnections,
-    maxStreams, maxMessageMiB, idleTimeoutSeconds, handshakeTimeoutSeconds, heartbeatSeconds, journalMaxMiB,
-    journalMaxDiskPercent, journalSegmentMiB,
+    logLevel, logFormat, maxReadingAgeDays, producerExpiryDays, drainTimeoutSeconds, eventLoops, memoryBudgetMiB,
+    maxConnections, maxStreams, maxMessageMiB, idleTimeoutSeconds, handshakeTimeoutSeconds, heartbeatSeconds,
+    journalMaxMiB, journalMaxDiskPercent, journalSegmentMiB,
   ]
 
   /// Settings of the contract whose feature has not been built yet: setting one is not an error, but it is said that it

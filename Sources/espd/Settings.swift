@@ -20,6 +20,8 @@ struct Settings: Sendable {
   var logLevel: Logger.Level
   var logsJSON: Bool
   var maximumReadingAge: Duration
+  /// How long a producer's cursor is kept unused; nil = for ever.
+  var producerExpiry: Duration?
   var drainTimeout: Duration
   var eventLoops: Int
   var limits: LimitSettings
@@ -107,6 +109,9 @@ struct Settings: Sendable {
     case let other?: throw SettingsError("log_format is \(other); text or json is needed")
     }
     maximumReadingAge = .seconds(86_400 * (try number(.maxReadingAgeDays, 1...36_500) ?? 30))
+    // 90 days: longer than a gateway lies in a store and is then put back.
+    let expiryDays = try number(.producerExpiryDays, 0...36_500) ?? 90
+    producerExpiry = expiryDays == 0 ? nil : .seconds(86_400 * expiryDays)
     drainTimeout = .seconds(try number(.drainTimeoutSeconds, 0...3600) ?? 10)
     eventLoops = try number(.eventLoops, 1...1024) ?? ProcessInfo.processInfo.activeProcessorCount
     limits = try LimitSettings(eventLoops: eventLoops, number)
@@ -141,6 +146,7 @@ struct Settings: Sendable {
       (SettingKey.logLevel.name, logLevel.rawValue),
       (SettingKey.logFormat.name, logsJSON ? "json" : "text"),
       (SettingKey.maxReadingAgeDays.name, "\(maximumReadingAge.components.seconds / 86_400)"),
+      (SettingKey.producerExpiryDays.name, "\((producerExpiry?.components.seconds ?? 0) / 86_400)"),
       (SettingKey.drainTimeoutSeconds.name, "\(drainTimeout.components.seconds)"),
       (SettingKey.eventLoops.name, "\(eventLoops)"),
     ] + limits.description + journal.description

@@ -20,6 +20,7 @@ struct SettingsOptions: ParsableArguments {
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.logLevel.meaning)) var logLevel: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.logFormat.meaning)) var logFormat: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.maxReadingAgeDays.meaning)) var maxReadingAgeDays: String?
+  @Option(help: ArgumentHelp(stringLiteral: SettingKey.producerExpiryDays.meaning)) var producerExpiryDays: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.drainTimeoutSeconds.meaning)) var drainTimeoutSeconds: String?
   @Option(help: ArgumentHelp(stringLiteral: SettingKey.eventLoops.meaning)) var eventLoops: String?
 
@@ -42,7 +43,8 @@ struct SettingsOptions: ParsableArguments {
       (.listen, listen), (.tlsListen, tlsListen), (.tlsCert, tlsCert), (.tlsKey, tlsKey), (.tlsClientCA, tlsClientCA),
       (.tlsClientCRL, tlsClientCRL), (.corsOrigins, corsOrigins), (.reflection, reflection), (.dataDir, dataDir),
       (.databaseURL, databaseURL), (.logLevel, logLevel), (.logFormat, logFormat),
-      (.maxReadingAgeDays, maxReadingAgeDays), (.drainTimeoutSeconds, drainTimeoutSeconds), (.eventLoops, eventLoops),
+      (.maxReadingAgeDays, maxReadingAgeDays), (.producerExpiryDays, producerExpiryDays),
+      (.drainTimeoutSeconds, drainTimeoutSeconds), (.eventLoops, eventLoops),
       (.memoryBudgetMiB, memoryBudgetMib), (.maxConnections, maxConnections), (.maxStreams, maxStreams),
       (.maxMessageMiB, maxMessageMib), (.idleTimeoutSeconds, idleTimeoutSeconds),
       (.handshakeTimeoutSeconds, handshakeTimeoutSeconds), (.heartbeatSeconds, heartbeatSeconds),

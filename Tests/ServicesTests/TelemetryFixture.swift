@@ -1,6 +1,7 @@
 // The telemetry service on a real event loop and a store in memory; calls are exchanges in memory.
 import Contracts
 import Foundation
+import Live
 import Logging
 import NIOCore
 import NIOPosix
@@ -44,9 +45,10 @@ final class TelemetryFixture: Sendable {
     loop = group.next()
     // No test here reads: the reader never connects.
     let reader = ReadingReader(try PostgresLocation("host=/nowhere dbname=none"), logger: logger)
+    let feed = LiveFeed(history: MemoryHistory(), logger: logger)
     let latencies = AckLatencies()
     self.latencies = latencies
-    let service = TelemetryService(pipeline: pipeline, reader: reader, rules: ReadingRules(), group: group,
+    let service = TelemetryService(pipeline: pipeline, reader: reader, live: feed, rules: ReadingRules(), group: group,
                                    streamLimits: streamLimits, latencies: latencies)
     let registry = CallRegistry()
     let methods = service.methods + AdminService(registry: registry, facts: facts).methods

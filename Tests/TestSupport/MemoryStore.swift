@@ -40,7 +40,8 @@ package final class MemoryStore: ReadingStore, Sendable {
   /// As another server would.
   package func moveCursor(_ id: String, to sequence: UInt64) { contents.withLock { $0.cursors[id] = sequence } }
 
-  package func commit(_ transaction: WriteTransaction) throws(WriteFailure) {
+  /// Transactions are a microsecond apart.
+  package func commit(_ transaction: WriteTransaction) throws(WriteFailure) -> Int64 {
     if let gate = gate.withLock({ $0 }) {
       while gate.wait(timeout: .now() + .milliseconds(5)) == .timedOut {
         if stopSignal.isSignalled { throw .stopped }
@@ -59,6 +60,7 @@ package final class MemoryStore: ReadingStore, Sendable {
       return []
     }
     if !conflicts.isEmpty { throw .cursorConflict(producerIDs: conflicts) }
+    return Int64(stored.transactionCount)
   }
 
   package func check(_ batch: ReadingBatch) throws(WriteFailure) {

@@ -53,6 +53,9 @@ extension ModuleTable {
       "Security": Module(
         line: 3, modules: ["CArgon2", "Cache", "HTTPCore", "Journal", "PostgresStore", "RPC", "Status"],
         others: ["Foundation", "JWTKit", "Logging", "Synchronization"]),
+      "Live": Module(
+        line: 3, modules: ["PostgresStore", "Status", "Telemetry"],
+        others: ["Foundation", "Logging", "Synchronization"]),
       "Pipeline": Module(
         line: 3, modules: ["Diagnostics", "HTTPCore", "Journal", "PostgresStore", "Status", "Telemetry"],
         others: ["DequeModule", "Dispatch", "Foundation", "Logging", "ServiceLifecycle", "Synchronization"]),
@@ -69,8 +72,8 @@ extension ModuleTable {
       "Services": Module(
         line: 5,
         modules: [
-          "Cache", "Contracts", "Diagnostics", "HTTPCore", "Journal", "Pipeline", "PostgresStore", "Protobuf", "RPC",
-          "RPCMessages", "Security", "Status", "Telemetry",
+          "Cache", "Contracts", "Diagnostics", "HTTPCore", "Journal", "Live", "Pipeline", "PostgresStore", "Protobuf",
+          "RPC", "RPCMessages", "Security", "Status", "Telemetry",
         ],
         others: ["Foundation", "Histogram", "Logging", "NIOCore", "Synchronization"]),
       "Gateway": Module(
@@ -103,6 +106,7 @@ extension ModuleTable {
   /// Programs wire everything and own nothing.
   private static let wired: Set<String> = [
     "Cache", "Contracts", "Diagnostics", "Gateway", "HTTP1", "HTTP2", "HTTPCore", "HTTPServer", "Journal",
-    "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Security", "Services", "Status", "TLS", "Telemetry",
+    "Live", "Pipeline", "PostgresStore", "Protobuf", "RPC", "RPCMessages", "Security", "Services", "Status", "TLS",
+    "Telemetry",
   ]
 }

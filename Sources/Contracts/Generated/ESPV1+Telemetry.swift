@@ -838,8 +838,12 @@ extension ESPV1 {
   package struct SubscribeRequest: ProtobufMessage, Equatable {
     package static let protobufType = ProtobufType("esp.v1.SubscribeRequest")
 
+    /// Empty = all permitted devices; at most 1000.
     package var deviceID: [String] = []
     package var anomaliesOnly: Bool = false
+    /// The last one that was received: goes on after it, instead of with the latest values. At the seam the readings of
+    /// one
+    /// transaction may come again.
     package var resumeToken: String = ""
 
     package init() {}
@@ -889,7 +893,7 @@ extension ESPV1 {
     }
   }
 
-  /// Readings left out because the reader was slow.
+  /// Readings left out because the reader was slow, or was away for too long. The newest of each device follows.
   package struct Gap: ProtobufMessage, Equatable {
     package static let protobufType = ProtobufType("esp.v1.Gap")
 

@@ -22,6 +22,13 @@ package protocol TelemetryServiceProtocol: Sendable {
     responses: ResponseStream<ESPV1.ExportReadingsResponse>,
     context: CallContext
   ) async throws(RPCStatus)
+  /// Streams the latest reading of each device, then each reading as it is committed, with no gap. A reading older than
+  /// its device's latest, and backfill, are not sent.
+  func subscribe(
+    _ request: ESPV1.SubscribeRequest,
+    responses: ResponseStream<ESPV1.SubscribeResponse>,
+    context: CallContext
+  ) async throws(RPCStatus)
 }
 
 extension TelemetryServiceProtocol {
@@ -45,6 +52,14 @@ extension TelemetryServiceProtocol {
           context: CallContext
         ) async throws(RPCStatus) in
         try await exportReadings(request, responses: responses, context: context)
+      },
+      .serverStreaming("/esp.v1.TelemetryService/Subscribe") {
+        (
+          request: ESPV1.SubscribeRequest,
+          responses: ResponseStream<ESPV1.SubscribeResponse>,
+          context: CallContext
+        ) async throws(RPCStatus) in
+        try await subscribe(request, responses: responses, context: context)
       },
     ]
   }

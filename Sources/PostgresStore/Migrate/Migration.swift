@@ -21,6 +21,8 @@ package struct Migration: Sendable {
               PackageResources._01_create_hypertables_down_sql),
     Migration(2, "002_dead_letter_service", PackageResources._02_dead_letter_service_up_sql,
               PackageResources._02_dead_letter_service_down_sql),
+    Migration(3, "003_live_resume", PackageResources._03_live_resume_up_sql,
+              PackageResources._03_live_resume_down_sql),
   ]
 
   private init(_ version: Int, _ name: String, _ up: [UInt8], _ down: [UInt8]) {

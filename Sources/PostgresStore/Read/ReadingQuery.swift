@@ -1,5 +1,5 @@
 // Which stored readings are wanted, and the rules that a query must keep.
-import Status
+package import Status
 import Telemetry
 
 /// A query over `telemetry`. Times are microseconds since 1970-01-01T00:00:00Z.
@@ -32,7 +32,7 @@ package struct ReadingQuery: Sendable, Equatable {
   package init() {}
 
   /// Throws INVALID_ARGUMENT that names the field at fault.
-  func validate() throws(RPCStatus) {
+  package func validate() throws(RPCStatus) {
     guard Self.limitRange.contains(limit) else {
       throw .invalidField("limit", "\(limit) is not in 1..\(Self.limitRange.upperBound): page, or use ExportReadings")
     }

@@ -3,11 +3,16 @@ import Telemetry
 
 /// One statement over one slice of time, and its rows.
 struct ReadingSelect {
-  private static let columns = "timestamp, device_id, source_system, quality, data_quality_score, is_anomaly, "
-    + "ingestion_timestamp, " + Signal.allCases.map(\.name).joined(separator: ", ")
+  private static let columns = [
+    "timestamp", "device_id", "source_system", "quality", "data_quality_score", "is_anomaly", "ingestion_timestamp",
+  ] + Signal.allCases.map(\.name)
+
+  /// All that is decoded, of a table or what a FROM calls it.
+  static func columns(of table: String) -> String { columns.map { "\(table).\($0)" }.joined(separator: ", ") }
+
   /// The columns after the key put readings with the same key into an order that stays: what arrives later comes after,
   /// and readings that are equal in all columns are interchangeable.
-  private static let tieBreak = "ingestion_timestamp, source_system, quality, data_quality_score, is_anomaly, "
+  static let tieBreak = "ingestion_timestamp, source_system, quality, data_quality_score, is_anomaly, "
     + Signal.allCases.map(\.name).joined(separator: ", ")
 
   private let sql: String
@@ -33,7 +38,7 @@ struct ReadingSelect {
       conditions += " AND (timestamp, device_id) \(comparison) (\(timestamp), \(deviceID))"
     }
     sql = """
-      SELECT \(Self.columns) FROM telemetry WHERE \(conditions)
+      SELECT \(Self.columns(of: "telemetry")) FROM telemetry WHERE \(conditions)
       ORDER BY timestamp \(direction), device_id \(direction), \(Self.tieBreak) LIMIT \(limit) OFFSET \(key?.skip ?? 0)
       """
     self.parameters = parameters
@@ -44,6 +49,15 @@ struct ReadingSelect {
     let rows = try connection.query(sql, parameters)
     for row in 0..<rows.count { Self.decode(rows, row, into: &readings) }
     return rows.count
+  }
+
+  /// The rows of another statement that selects `columns(of:)`.
+  static func rows(_ connection: PostgresConnection, _ sql: String,
+                   _ parameters: [PostgresValue]) throws(PostgresError) -> StoredReadings {
+    let rows = try connection.query(sql, parameters)
+    var readings = StoredReadings()
+    for row in 0..<rows.count { decode(rows, row, into: &readings) }
+    return readings
   }
 
   private static func decode(_ rows: PostgresRows, _ row: Int, into readings: inout StoredReadings) {

@@ -20,6 +20,8 @@ package final class ReadingWriter {
   private var encoder = ReadingCopyEncoder()
   private var letterEncoder = DeadLetterCopyEncoder()
   private var outage: Outage
+  /// Of the last transaction; the next one's is later, also when the clock is set back.
+  private var lastIngestedAt: Int64 = 0
 
   /// Connects on first use.
   package init(_ location: PostgresLocation, logger: Logger) {
@@ -28,11 +30,14 @@ package final class ReadingWriter {
     outage = Outage(logger: logger)
   }
 
-  /// Stores all of it, exactly once, or throws and stores nothing.
-  package func commit(_ transaction: borrowing WriteTransaction) throws(WriteFailure) {
-    guard !transaction.isEmpty else { return }
+  /// Stores all of it, exactly once, or throws and stores nothing. Returns the `ingestion_timestamp` of its rows,
+  /// microseconds since 1970, which rises from transaction to transaction.
+  @discardableResult
+  package func commit(_ transaction: borrowing WriteTransaction) throws(WriteFailure) -> Int64 {
+    guard !transaction.isEmpty else { return lastIngestedAt }
     try refuseUnstorableSequences(transaction)
-    let ingestedAt = Int64(Date().timeIntervalSince1970 * 1_000_000)
+    let ingestedAt = max(Int64(Date().timeIntervalSince1970 * 1_000_000), lastIngestedAt + 1)
+    lastIngestedAt = ingestedAt
     let days = encode(transaction, ingestedAt)
     var hasLostPartition = false
     while true {
@@ -46,13 +51,13 @@ package final class ReadingWriter {
           hasLostPartition = true
           abandonTransaction()
         } else if try isStored(after: error, attempt, transaction) {
-          return
+          return ingestedAt
         }
         continue
       }
       outage.end()
       guard conflicts.isEmpty else { throw .cursorConflict(producerIDs: conflicts) }
-      return
+      return ingestedAt
     }
   }
 
@@ -83,10 +88,15 @@ package final class ReadingWriter {
     }
   }
 
-  /// The last stored sequence of each of these producers that has one.
+  /// The last stored sequence of each of these producers that has one. To ask is to use: it keeps them from expiring.
   package func cursors(for producerIDs: [String]) throws(WriteFailure) -> [String: UInt64] {
     try untilAnswered { connection throws(PostgresError) in
-      try Self.readCursors(producerIDs, on: connection)
+      // Once an hour is enough for what is counted in days, and a reconnecting fleet writes nothing.
+      _ = try connection.query("""
+        UPDATE producer_cursor SET updated_at = NOW()
+        WHERE producer_id = ANY($1) AND updated_at < NOW() - INTERVAL '1 hour'
+        """, [.texts(producerIDs)])
+      return try Self.readCursors(producerIDs, on: connection)
     }
   }
 

@@ -1,5 +1,6 @@
 // The telemetry service: one file an RPC, and here what they share.
 internal import Contracts
+package import Live
 package import NIOCore
 package import Pipeline
 package import PostgresStore
@@ -9,6 +10,7 @@ package import Telemetry
 package struct TelemetryService: TelemetryServiceProtocol {
   let pipeline: IngestPipeline
   let reader: ReadingReader
+  let live: LiveFeed
   let decoder: IngestDecoder
   let lanes: IngestLanes
   package let latencies: AckLatencies
@@ -16,10 +18,12 @@ package struct TelemetryService: TelemetryServiceProtocol {
   /// Readings that a batch may have.
   package var maximumBatchReadings: Int { decoder.maximumBatchReadings }
 
-  package init(pipeline: IngestPipeline, reader: ReadingReader, rules: ReadingRules, group: any EventLoopGroup,
-               streamLimits: IngestStreamLimits = IngestStreamLimits(), latencies: AckLatencies = AckLatencies()) {
+  package init(pipeline: IngestPipeline, reader: ReadingReader, live: LiveFeed, rules: ReadingRules,
+               group: any EventLoopGroup, streamLimits: IngestStreamLimits = IngestStreamLimits(),
+               latencies: AckLatencies = AckLatencies()) {
     self.pipeline = pipeline
     self.reader = reader
+    self.live = live
     decoder = IngestDecoder(rules: rules)
     lanes = IngestLanes(group: group, pipeline: pipeline, latencies: latencies)
     self.latencies = latencies

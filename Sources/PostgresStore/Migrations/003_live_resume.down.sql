@@ -1,0 +1,3 @@
+-- Back to 002; nothing is lost.
+
+DROP INDEX ix_telemetry_ingested;
