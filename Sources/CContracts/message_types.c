@@ -19,6 +19,8 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &esp__v1__gap__descriptor,
   &esp__v1__get_device_statistics_request__descriptor,
   &esp__v1__get_device_statistics_response__descriptor,
+  &esp__v1__get_quota_request__descriptor,
+  &esp__v1__get_quota_response__descriptor,
   &esp__v1__get_server_info_request__descriptor,
   &esp__v1__get_server_info_response__descriptor,
   &esp__v1__heartbeat__descriptor,
@@ -44,6 +46,7 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &esp__v1__query_aggregates_response__descriptor,
   &esp__v1__query_readings_request__descriptor,
   &esp__v1__query_readings_response__descriptor,
+  &esp__v1__quota__descriptor,
   &esp__v1__reading__descriptor,
   &esp__v1__reading_block__descriptor,
   &esp__v1__requeue_dead_letters_request__descriptor,
@@ -114,6 +117,6 @@ static const ProtobufCMessageDescriptor *const types[] = {
   &grpc__reflection__v1alpha__server_reflection_response__descriptor,
   &grpc__reflection__v1alpha__service_response__descriptor,
 };
-static message_type_table table = {types, 109, NULL};
+static message_type_table table = {types, 112, NULL};
 
 __attribute__((constructor)) static void add_types(void) { message_types_add(&table); }

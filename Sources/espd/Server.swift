@@ -105,7 +105,7 @@ struct Server {
     }
     let info = ESPV1.GetServerInfoResponse(
       settings, addresses: Self.addresses(settings, listener), service: telemetry)
-    facts.publish(info, ingest: { IngestFacts(pipeline, telemetry.latencies) },
+    facts.publish(info, ingest: { IngestFacts(pipeline, telemetry.latencies) }, budget: budget,
                   connectionCount: { [listener] in await listener.openConnections() })
     self.pipeline = pipeline
     self.reader = reader

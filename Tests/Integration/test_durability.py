@@ -36,6 +36,11 @@ def server_info(espd: Espd) -> admin_pb2.GetServerInfoResponse:
         return admin_pb2_grpc.AdminServiceStub(channel).GetServerInfo(admin_pb2.GetServerInfoRequest(), timeout=20)
 
 
+def quotas(espd: Espd) -> list[admin_pb2.Quota]:
+    with open_channel(espd.target) as channel:
+        return list(admin_pb2_grpc.AdminServiceStub(channel).GetQuota(admin_pb2.GetQuotaRequest(), timeout=20).quotas)
+
+
 def test_a_full_journal_refuses_calls_holds_streams_and_loses_nothing(
         make_espd: Callable[..., Espd], cluster: Cluster, name: str):
     espd = make_espd(ESP_DATABASE_URL=cluster.url, **SMALL_JOURNAL).start()
@@ -49,7 +54,8 @@ def test_a_full_journal_refuses_calls_holds_streams_and_loses_nothing(
         while True:
             try:
                 taken += ingest(request, timeout=30).result.stored
-            except grpc.RpcError as refusal:
+            except grpc.RpcError as error:
+                refusal = error
                 assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, refusal
                 assert "the journal is full" in refusal.details()
                 assert str(48 << 20) in refusal.details()
@@ -61,6 +67,9 @@ def test_a_full_journal_refuses_calls_holds_streams_and_loses_nothing(
         assert [journal.condition for journal in info.journals] == [
             admin_pb2.JOURNAL_CONDITION_FULL, admin_pb2.JOURNAL_CONDITION_OK]
         assert info.ingest.in_flight > 0
+        (full,) = (quota for quota in quotas(espd) if quota.part == "live")
+        assert (full.subject, full.limit, full.unit) == ("journal", 48 << 20, "B")
+        assert f"{full.used} of {full.limit} bytes" in refusal.details(), "the refusal says the same"
         cluster.start()
         wait_for(lambda: server_info(espd).journals[0].condition == admin_pb2.JOURNAL_CONDITION_OK, "there is room", 60)
         taken += ingest(request, timeout=30).result.stored

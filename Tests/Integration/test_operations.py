@@ -32,8 +32,8 @@ from wire import INGEST_STREAM, Wire, frame
 
 GRPCURL = Path(sys.executable).parent / "grpcurl"
 TELEMETRY = "esp.v1.TelemetryService"
-SERVICES = ["esp.v1.AdminService", TELEMETRY, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
-            "grpc.reflection.v1alpha.ServerReflection"]
+SERVICES = ["esp.v1.AdminService", "esp.v1.DeadLetterService", TELEMETRY, "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
 

@@ -1,5 +1,6 @@
 // What operators are told of the server and its streams, and what they may do to one.
 import Contracts
+import HTTPCore
 import Protobuf
 import Services
 import TestSupport
@@ -143,7 +144,8 @@ import Testing
       let request = ESPV1.GetServerInfoRequest()
       let early = try await ask(fixture, "GetServerInfo", request, as: ESPV1.GetServerInfoResponse.self)
       #expect(early.status == "14")
-      fixture.facts.publish(.with { $0.version = "7" }, ingest: fixture.ingestFacts, connectionCount: { 42 })
+      fixture.facts.publish(.with { $0.version = "7" }, ingest: fixture.ingestFacts, budget: ByteBudget(),
+                            connectionCount: { 42 })
       let call = try await fixture.open("IngestStream")
       try await call.send(ESPV1.IngestStreamRequest.open("gw", .committed))
       try await call.send(ESPV1.IngestStreamRequest.batch(1, [.good(), .good("no good")]))
@@ -157,6 +159,10 @@ import Testing
       #expect(info.ackLatencies.map(\.ackLevel) == [.accepted, .durable, .committed])
       #expect(info.ackLatencies.map(\.count) == [0, 0, 1])
       #expect(info.journals.map(\.name) == ["live", "backfill"])
+      let quotas = try #require(
+        try await ask(fixture, "GetQuota", ESPV1.GetQuotaRequest(), as: ESPV1.GetQuotaResponse.self).answer).quotas
+      #expect(quotas.map(\.subject) == ["connections", "memory", "journal", "journal"])
+      #expect(quotas[0].used == 42 && quotas.dropFirst().allSatisfy { $0.unit == "B" && $0.used < $0.limit })
       #expect(info.journals.allSatisfy { $0.condition == .ok && $0.usedBytes <= $0.limitBytes && $0.damages == 0 })
     }
   }

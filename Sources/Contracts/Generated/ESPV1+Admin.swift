@@ -27,6 +27,65 @@ extension ESPV1 {
     package static let externalPostgresql = Self(rawValue: 2)
   }
 
+  package struct GetQuotaRequest: ProtobufMessage, Equatable {
+    package static let protobufType = ProtobufType("esp.v1.GetQuotaRequest")
+
+    package init() {}
+
+    package init(from reader: borrowing ProtobufReader) throws(ProtobufError) {}
+
+    package func write(to writer: borrowing ProtobufWriter) {}
+  }
+
+  /// Limits that RESOURCE_EXHAUSTED names, and how much of each is used.
+  package struct GetQuotaResponse: ProtobufMessage, Equatable {
+    package static let protobufType = ProtobufType("esp.v1.GetQuotaResponse")
+
+    package var quotas: [ESPV1.Quota] = []
+
+    package init() {}
+
+    package init(from reader: borrowing ProtobufReader) throws(ProtobufError) {
+      self.quotas = try reader.array(0)
+    }
+
+    package func write(to writer: borrowing ProtobufWriter) {
+      writer.set(0, array: self.quotas)
+    }
+  }
+
+  /// One limit. It is the server's: clients have no limits of their own yet.
+  package struct Quota: ProtobufMessage, Equatable {
+    package static let protobufType = ProtobufType("esp.v1.Quota")
+
+    /// As in the subject of google.rpc.QuotaFailure: connections, journal, memory.
+    package var subject: String = ""
+    /// Which of several with this subject: live or backfill of journal.
+    package var part: String = ""
+    /// B for bytes; empty for a number of things.
+    package var unit: String = ""
+    package var used: UInt64 = 0
+    package var limit: UInt64 = 0
+
+    package init() {}
+
+    package init(from reader: borrowing ProtobufReader) throws(ProtobufError) {
+      self.subject = try reader.value(0)
+      self.part = try reader.value(1)
+      self.unit = try reader.value(2)
+      self.used = try reader.value(3)
+      self.limit = try reader.value(4)
+    }
+
+    package func write(to writer: borrowing ProtobufWriter) {
+      writer.set(0, self.subject)
+      writer.set(1, self.part)
+      writer.set(2, self.unit)
+      writer.set(3, self.used)
+      writer.set(4, self.limit)
+    }
+  }
+
   package struct GetServerInfoRequest: ProtobufMessage, Equatable {
     package static let protobufType = ProtobufType("esp.v1.GetServerInfoRequest")
 

@@ -77,6 +77,11 @@ package protocol AdminServiceProtocol: Sendable {
     _ request: ESPV1.ListStreamsRequest,
     context: CallContext
   ) async throws(RPCStatus) -> ESPV1.ListStreamsResponse
+  /// Says how near the server is to the limits that RESOURCE_EXHAUSTED names.
+  func getQuota(
+    _ request: ESPV1.GetQuotaRequest,
+    context: CallContext
+  ) async throws(RPCStatus) -> ESPV1.GetQuotaResponse
   /// Ends one streaming call: its client gets ABORTED with the reason. What it had acknowledged stays.
   func killStream(
     _ request: ESPV1.KillStreamRequest,
@@ -101,6 +106,13 @@ extension AdminServiceProtocol {
           context: CallContext
         ) async throws(RPCStatus) -> ESPV1.ListStreamsResponse in
         try await listStreams(request, context: context)
+      },
+      .unary("/esp.v1.AdminService/GetQuota") {
+        (
+          request: ESPV1.GetQuotaRequest,
+          context: CallContext
+        ) async throws(RPCStatus) -> ESPV1.GetQuotaResponse in
+        try await getQuota(request, context: context)
       },
       .unary("/esp.v1.AdminService/KillStream") {
         (

@@ -159,10 +159,12 @@ enum Disk {
     return flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? file : nil
   }
 
-  /// Bytes that we may still use, and all of the file system.
+  /// Bytes that we may still use, and those with what is in use: as df(1) reckons. What is kept for others, or lies
+  /// beyond what this machine may take of the disk, is in neither.
   static func room(in directory: String) throws(DiskError) -> (available: Int, total: Int) {
     var status = statvfs()
     guard unsafe statvfs(directory, &status) == 0 else { throw DiskError("asking for the room of", directory) }
-    return (Int(status.f_bavail) * Int(status.f_frsize), Int(status.f_blocks) * Int(status.f_frsize))
+    let (available, used) = (Int(status.f_bavail), Int(status.f_blocks) - Int(status.f_bfree))
+    return (available * Int(status.f_frsize), (used + available) * Int(status.f_frsize))
   }
 }

@@ -1,6 +1,8 @@
 // The admin service: one file an RPC, and here what they share.
 package import Contracts
+package import HTTPCore
 package import RPC
+internal import Protobuf
 internal import Synchronization
 
 /// Shows operators the running server and ends streams for them.
@@ -22,6 +24,7 @@ package final class ServerFacts: Sendable {
     let begin: ContinuousClock.Instant
     let connectionCount: @Sendable () async -> Int
     let ingest: @Sendable () -> IngestFacts
+    let budget: ByteBudget
   }
 
   private let known = Mutex<Known?>(nil)
@@ -32,13 +35,33 @@ package final class ServerFacts: Sendable {
   /// - Parameters:
   ///   - info: all that stays as it is while the server runs.
   ///   - ingest: says what became of readings.
+  ///   - budget: the memory of the process.
   ///   - connectionCount: asks how many connections are open.
   package func publish(_ info: ESPV1.GetServerInfoResponse, ingest: @escaping @Sendable () -> IngestFacts,
-                       connectionCount: @escaping @Sendable () async -> Int) {
+                       budget: ByteBudget, connectionCount: @escaping @Sendable () async -> Int) {
     var info = info
     info.startTime = GoogleProtobuf.Timestamp(microseconds: WallClock.now)
-    let facts = Known(info: info, begin: .now, connectionCount: connectionCount, ingest: ingest)
+    let facts = Known(info: info, begin: .now, connectionCount: connectionCount, ingest: ingest,
+                      budget: budget)
     known.withLock { $0 = facts }
+  }
+
+  /// Limits and their use at this moment; nil: the server is only starting.
+  func quotas() async -> [ESPV1.Quota]? {
+    guard let known = known.withLock({ $0 }) else { return nil }
+    let connections = ESPV1.Quota.with {
+      $0.subject = "connections"
+      $0.limit = UInt64(known.info.limits?.maxConnections ?? 0)
+    }
+    let memory = ESPV1.Quota.with {
+      $0.subject = "memory"
+      $0.unit = "B"
+      $0.used = UInt64(known.budget.usedBytes(.held))
+      $0.limit = UInt64(known.budget.halfBytes)
+    }
+    var quotas = [connections, memory] + known.ingest().quotas
+    quotas[0].used = UInt64(await known.connectionCount())
+    return quotas
   }
 
   /// The facts of this moment; nil: the server is only starting.

@@ -17,6 +17,19 @@ package struct IngestFacts: Sendable {
     journals = [("live", pipeline.journalStatus(.live)), ("backfill", pipeline.journalStatus(.historical))]
   }
 
+  /// Of the journals.
+  var quotas: [ESPV1.Quota] {
+    journals.map { journal in
+      .with {
+        $0.subject = "journal"
+        $0.part = journal.name
+        $0.unit = "B"
+        $0.used = UInt64(journal.status.usedBytes)
+        $0.limit = UInt64(journal.status.limitBytes)
+      }
+    }
+  }
+
   func write(into info: inout ESPV1.GetServerInfoResponse) {
     info.ingest = .with {
       $0.received = counters.received

@@ -987,6 +987,38 @@ extension MessageVector {
       },
       hexadecimal: "08e58080808080808040"),
     MessageVector(
+      ESPV1.GetQuotaRequest(),
+      hexadecimal: ""),
+    MessageVector(
+      ESPV1.GetQuotaResponse.with {
+        $0.quotas = [ESPV1.Quota.with {
+            $0.subject = "subject 1 µ\u{0}!"
+            $0.part = "part 1 µ\u{0}!"
+            $0.unit = "unit 1 µ\u{0}!"
+            $0.used = 4611686018427388305
+            $0.limit = 4611686018427388405
+          }, ESPV1.Quota.with {
+            $0.subject = "subject 2 µ\u{0}!"
+            $0.part = "part 2 µ\u{0}!"
+            $0.unit = "unit 2 µ\u{0}!"
+            $0.used = 4611686018427388306
+            $0.limit = 4611686018427388406
+          }]
+      },
+      hexadecimal: "0a3e0a0e7375626a656374203120c2b50021120b70617274203120c2b500211a0b756e6974203120c2b50021209183808080" +
+        "8080804028f583808080808080400a3e0a0e7375626a656374203220c2b50021120b70617274203220c2b500211a0b756e69" +
+        "74203220c2b500212092838080808080804028f68380808080808040"),
+    MessageVector(
+      ESPV1.Quota.with {
+        $0.subject = "subject 1 µ\u{0}!"
+        $0.part = "part 1 µ\u{0}!"
+        $0.unit = "unit 1 µ\u{0}!"
+        $0.used = 4611686018427388305
+        $0.limit = 4611686018427388405
+      },
+      hexadecimal: "0a0e7375626a656374203120c2b50021120b70617274203120c2b500211a0b756e6974203120c2b500212091838080808080" +
+        "804028f58380808080808040"),
+    MessageVector(
       ESPV1.GetServerInfoRequest(),
       hexadecimal: ""),
     MessageVector(

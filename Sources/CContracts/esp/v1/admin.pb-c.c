@@ -7,6 +7,141 @@
 #endif
 
 #include "esp/v1/admin.pb-c.h"
+void   esp__v1__get_quota_request__init
+                     (Esp__V1__GetQuotaRequest         *message)
+{
+  static const Esp__V1__GetQuotaRequest init_value = ESP__V1__GET_QUOTA_REQUEST__INIT;
+  *message = init_value;
+}
+size_t esp__v1__get_quota_request__get_packed_size
+                     (const Esp__V1__GetQuotaRequest *message)
+{
+  assert(message->base.descriptor == &esp__v1__get_quota_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t esp__v1__get_quota_request__pack
+                     (const Esp__V1__GetQuotaRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &esp__v1__get_quota_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t esp__v1__get_quota_request__pack_to_buffer
+                     (const Esp__V1__GetQuotaRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &esp__v1__get_quota_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Esp__V1__GetQuotaRequest *
+       esp__v1__get_quota_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Esp__V1__GetQuotaRequest *)
+     protobuf_c_message_unpack (&esp__v1__get_quota_request__descriptor,
+                                allocator, len, data);
+}
+void   esp__v1__get_quota_request__free_unpacked
+                     (Esp__V1__GetQuotaRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &esp__v1__get_quota_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   esp__v1__get_quota_response__init
+                     (Esp__V1__GetQuotaResponse         *message)
+{
+  static const Esp__V1__GetQuotaResponse init_value = ESP__V1__GET_QUOTA_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t esp__v1__get_quota_response__get_packed_size
+                     (const Esp__V1__GetQuotaResponse *message)
+{
+  assert(message->base.descriptor == &esp__v1__get_quota_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t esp__v1__get_quota_response__pack
+                     (const Esp__V1__GetQuotaResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &esp__v1__get_quota_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t esp__v1__get_quota_response__pack_to_buffer
+                     (const Esp__V1__GetQuotaResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &esp__v1__get_quota_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Esp__V1__GetQuotaResponse *
+       esp__v1__get_quota_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Esp__V1__GetQuotaResponse *)
+     protobuf_c_message_unpack (&esp__v1__get_quota_response__descriptor,
+                                allocator, len, data);
+}
+void   esp__v1__get_quota_response__free_unpacked
+                     (Esp__V1__GetQuotaResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &esp__v1__get_quota_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   esp__v1__quota__init
+                     (Esp__V1__Quota         *message)
+{
+  static const Esp__V1__Quota init_value = ESP__V1__QUOTA__INIT;
+  *message = init_value;
+}
+size_t esp__v1__quota__get_packed_size
+                     (const Esp__V1__Quota *message)
+{
+  assert(message->base.descriptor == &esp__v1__quota__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t esp__v1__quota__pack
+                     (const Esp__V1__Quota *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &esp__v1__quota__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t esp__v1__quota__pack_to_buffer
+                     (const Esp__V1__Quota *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &esp__v1__quota__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Esp__V1__Quota *
+       esp__v1__quota__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Esp__V1__Quota *)
+     protobuf_c_message_unpack (&esp__v1__quota__descriptor,
+                                allocator, len, data);
+}
+void   esp__v1__quota__free_unpacked
+                     (Esp__V1__Quota *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &esp__v1__quota__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   esp__v1__get_server_info_request__init
                      (Esp__V1__GetServerInfoRequest         *message)
 {
@@ -682,6 +817,152 @@ void   esp__v1__kill_stream_response__free_unpacked
   assert(message->base.descriptor == &esp__v1__kill_stream_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+#define esp__v1__get_quota_request__field_descriptors NULL
+#define esp__v1__get_quota_request__field_indices_by_name NULL
+#define esp__v1__get_quota_request__number_ranges NULL
+const ProtobufCMessageDescriptor esp__v1__get_quota_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "esp.v1.GetQuotaRequest",
+  "GetQuotaRequest",
+  "Esp__V1__GetQuotaRequest",
+  "esp.v1",
+  sizeof(Esp__V1__GetQuotaRequest),
+  0,
+  esp__v1__get_quota_request__field_descriptors,
+  esp__v1__get_quota_request__field_indices_by_name,
+  0,  esp__v1__get_quota_request__number_ranges,
+  (ProtobufCMessageInit) esp__v1__get_quota_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor esp__v1__get_quota_response__field_descriptors[1] =
+{
+  {
+    "quotas",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Esp__V1__GetQuotaResponse, n_quotas),
+    offsetof(Esp__V1__GetQuotaResponse, quotas),
+    &esp__v1__quota__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned esp__v1__get_quota_response__field_indices_by_name[] = {
+  0,   /* field[0] = quotas */
+};
+static const ProtobufCIntRange esp__v1__get_quota_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor esp__v1__get_quota_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "esp.v1.GetQuotaResponse",
+  "GetQuotaResponse",
+  "Esp__V1__GetQuotaResponse",
+  "esp.v1",
+  sizeof(Esp__V1__GetQuotaResponse),
+  1,
+  esp__v1__get_quota_response__field_descriptors,
+  esp__v1__get_quota_response__field_indices_by_name,
+  1,  esp__v1__get_quota_response__number_ranges,
+  (ProtobufCMessageInit) esp__v1__get_quota_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor esp__v1__quota__field_descriptors[5] =
+{
+  {
+    "subject",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__Quota, subject),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "part",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__Quota, part),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unit",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__Quota, unit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "used",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__Quota, used),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Esp__V1__Quota, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned esp__v1__quota__field_indices_by_name[] = {
+  4,   /* field[4] = limit */
+  1,   /* field[1] = part */
+  0,   /* field[0] = subject */
+  2,   /* field[2] = unit */
+  3,   /* field[3] = used */
+};
+static const ProtobufCIntRange esp__v1__quota__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor esp__v1__quota__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "esp.v1.Quota",
+  "Quota",
+  "Esp__V1__Quota",
+  "esp.v1",
+  sizeof(Esp__V1__Quota),
+  5,
+  esp__v1__quota__field_descriptors,
+  esp__v1__quota__field_indices_by_name,
+  1,  esp__v1__quota__number_ranges,
+  (ProtobufCMessageInit) esp__v1__quota__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 #define esp__v1__get_server_info_request__field_descriptors NULL
 #define esp__v1__get_server_info_request__field_indices_by_name NULL
 #define esp__v1__get_server_info_request__number_ranges NULL

@@ -19,6 +19,9 @@ PROTOBUF_C__BEGIN_DECLS
 #include "google/protobuf/duration.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 
+typedef struct Esp__V1__GetQuotaRequest Esp__V1__GetQuotaRequest;
+typedef struct Esp__V1__GetQuotaResponse Esp__V1__GetQuotaResponse;
+typedef struct Esp__V1__Quota Esp__V1__Quota;
 typedef struct Esp__V1__GetServerInfoRequest Esp__V1__GetServerInfoRequest;
 typedef struct Esp__V1__GetServerInfoResponse Esp__V1__GetServerInfoResponse;
 typedef struct Esp__V1__IngestCounters Esp__V1__IngestCounters;
@@ -53,6 +56,40 @@ typedef enum _Esp__V1__Storage {
 } Esp__V1__Storage;
 
 /* --- messages --- */
+
+struct  Esp__V1__GetQuotaRequest
+{
+  ProtobufCMessage base;
+};
+#define ESP__V1__GET_QUOTA_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&esp__v1__get_quota_request__descriptor) \
+     }
+
+
+struct  Esp__V1__GetQuotaResponse
+{
+  ProtobufCMessage base;
+  size_t n_quotas;
+  Esp__V1__Quota **quotas;
+};
+#define ESP__V1__GET_QUOTA_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&esp__v1__get_quota_response__descriptor) \
+    , 0,NULL }
+
+
+struct  Esp__V1__Quota
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData subject;
+  ProtobufCBinaryData part;
+  ProtobufCBinaryData unit;
+  uint64_t used;
+  uint64_t limit;
+};
+#define ESP__V1__QUOTA__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&esp__v1__quota__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, 0, 0 }
+
 
 struct  Esp__V1__GetServerInfoRequest
 {
@@ -273,6 +310,63 @@ struct  Esp__V1__KillStreamResponse
      }
 
 
+/* Esp__V1__GetQuotaRequest methods */
+void   esp__v1__get_quota_request__init
+                     (Esp__V1__GetQuotaRequest         *message);
+size_t esp__v1__get_quota_request__get_packed_size
+                     (const Esp__V1__GetQuotaRequest   *message);
+size_t esp__v1__get_quota_request__pack
+                     (const Esp__V1__GetQuotaRequest   *message,
+                      uint8_t             *out);
+size_t esp__v1__get_quota_request__pack_to_buffer
+                     (const Esp__V1__GetQuotaRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Esp__V1__GetQuotaRequest *
+       esp__v1__get_quota_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   esp__v1__get_quota_request__free_unpacked
+                     (Esp__V1__GetQuotaRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Esp__V1__GetQuotaResponse methods */
+void   esp__v1__get_quota_response__init
+                     (Esp__V1__GetQuotaResponse         *message);
+size_t esp__v1__get_quota_response__get_packed_size
+                     (const Esp__V1__GetQuotaResponse   *message);
+size_t esp__v1__get_quota_response__pack
+                     (const Esp__V1__GetQuotaResponse   *message,
+                      uint8_t             *out);
+size_t esp__v1__get_quota_response__pack_to_buffer
+                     (const Esp__V1__GetQuotaResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Esp__V1__GetQuotaResponse *
+       esp__v1__get_quota_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   esp__v1__get_quota_response__free_unpacked
+                     (Esp__V1__GetQuotaResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Esp__V1__Quota methods */
+void   esp__v1__quota__init
+                     (Esp__V1__Quota         *message);
+size_t esp__v1__quota__get_packed_size
+                     (const Esp__V1__Quota   *message);
+size_t esp__v1__quota__pack
+                     (const Esp__V1__Quota   *message,
+                      uint8_t             *out);
+size_t esp__v1__quota__pack_to_buffer
+                     (const Esp__V1__Quota   *message,
+                      ProtobufCBuffer     *buffer);
+Esp__V1__Quota *
+       esp__v1__quota__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   esp__v1__quota__free_unpacked
+                     (Esp__V1__Quota *message,
+                      ProtobufCAllocator *allocator);
 /* Esp__V1__GetServerInfoRequest methods */
 void   esp__v1__get_server_info_request__init
                      (Esp__V1__GetServerInfoRequest         *message);
@@ -560,6 +654,15 @@ void   esp__v1__kill_stream_response__free_unpacked
                       ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
+typedef void (*Esp__V1__GetQuotaRequest_Closure)
+                 (const Esp__V1__GetQuotaRequest *message,
+                  void *closure_data);
+typedef void (*Esp__V1__GetQuotaResponse_Closure)
+                 (const Esp__V1__GetQuotaResponse *message,
+                  void *closure_data);
+typedef void (*Esp__V1__Quota_Closure)
+                 (const Esp__V1__Quota *message,
+                  void *closure_data);
 typedef void (*Esp__V1__GetServerInfoRequest_Closure)
                  (const Esp__V1__GetServerInfoRequest *message,
                   void *closure_data);
@@ -613,6 +716,9 @@ typedef void (*Esp__V1__KillStreamResponse_Closure)
 
 extern const ProtobufCEnumDescriptor    esp__v1__journal_condition__descriptor;
 extern const ProtobufCEnumDescriptor    esp__v1__storage__descriptor;
+extern const ProtobufCMessageDescriptor esp__v1__get_quota_request__descriptor;
+extern const ProtobufCMessageDescriptor esp__v1__get_quota_response__descriptor;
+extern const ProtobufCMessageDescriptor esp__v1__quota__descriptor;
 extern const ProtobufCMessageDescriptor esp__v1__get_server_info_request__descriptor;
 extern const ProtobufCMessageDescriptor esp__v1__get_server_info_response__descriptor;
 extern const ProtobufCMessageDescriptor esp__v1__ingest_counters__descriptor;
