@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -9,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +24,23 @@ from espclient.spool import DAMAGED_KEPT, LEAST_MAX_BYTES, Spool
 from spooling import fill, flip, numbers, payload, read_all, segments
 
 RECORD_BYTES = RECORD.size + len(payload(1))
+
+
+@pytest.fixture(autouse=True)
+def _closed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A spool that a test leaves open would keep its files for the rest of the session."""
+    opened: list[Spool] = []
+    begin = Spool.__init__
+
+    def remember(spool: Spool, *arguments: Any, **options: Any) -> None:
+        begin(spool, *arguments, **options)
+        opened.append(spool)
+
+    monkeypatch.setattr(Spool, "__init__", remember)
+    yield
+    for spool in opened:
+        with contextlib.suppress(SpoolError):
+            spool.close()
 
 
 def test_what_was_appended_is_read_in_order_and_again(tmp_path: Path) -> None:
@@ -91,7 +111,9 @@ def test_a_torn_record_is_cut_at_every_byte(tmp_path: Path, when: str) -> None:
         assert spool.cut_bytes == (cut if when == "before" else size) - (size - RECORD_BYTES)
         fill(spool, 3, 4)
         spool.close()
-        assert numbers(read_all(Spool(folder, "p"))) == [1, 2, 3, 4]
+        spool = Spool(folder, "p")
+        assert numbers(read_all(spool)) == [1, 2, 3, 4]
+        spool.close()
         shutil.rmtree(folder)
 
 
