@@ -78,6 +78,8 @@ extension RPCCall {
     case .message(let range), .compressedMessage(let range):
       if byteCount > range.upperBound { abort(tooMany) }
     case .incomplete:
+      // Nothing came: a grant of no bytes would never be taken back.
+      guard byteCount > grantedBytes else { return }
       guard memory.grantPart(byteCount - grantedBytes, to: self) else {
         return abort(memory.refusal(.windows))
       }
