@@ -152,7 +152,7 @@ def test_a_reader_that_does_not_read_gets_the_newest_and_a_gap(make_espd, name: 
         first = [next(call), next(call)]
         assert sorted(response.reading.reading.device_id for response in first) == [f"{name}-0", f"{name}-1"]
         # More than windows, buffers and the ring take; nobody reads.
-        total, batch = 200_000, 20_000
+        total, batch = 400_000, 20_000
         for start in range(1, total, batch):
             send(espd, [reading(f"{name}-{index % 2}", start + index // 2) for index in range(batch)])
         received, gaps, newest = 0, 0, {}
