@@ -81,7 +81,7 @@ extension IngestPipeline {
 
   /// At the start: what a journal has of a producer, and what the database has.
   func recovered(_ id: String, committed: UInt64, durable: UInt64, _ priority: IngestPriority) {
-    state.withLock { $0.producers.load(id, committed: committed, durable: durable, priority: priority) }
+    state.withLock { $0.producers.recover(id, committed: committed, durable: durable, priority: priority) }
   }
 
   func recovered(_ priority: IngestPriority, last: JournalPosition) {

@@ -192,7 +192,7 @@ final class PipelineWriter {
     }
   }
 
-  /// Not even its dead letters can be stored. Never seen; the batch stays in the journal's log line alone.
+  /// Not even its dead letters can be stored. Never seen; what is left of the batch is the line in the log.
   private func drop(_ entry: Entry, _ error: PostgresError, _ priority: IngestPriority) {
     logger.critical("a batch cannot be stored, nor its dead letters: it is lost", metadata: [
       "producer": "\(entry.producerID)", "sequence": "\(entry.sequence)", "reason": "\(error)",

@@ -75,6 +75,18 @@ struct ProducerTable {
     return true
   }
 
+  /// At the start: a journal has a producer's batches up to `durable`. Either journal may have the newest: committed
+  /// ones stay in their segment until all of it is.
+  mutating func recover(_ id: String, committed: UInt64, durable: UInt64, priority: IngestPriority) {
+    guard let producer = byID[id] else {
+      return load(id, committed: committed, durable: durable, priority: priority)
+    }
+    guard durable > producer.durable else { return }
+    byID[id]?.durable = durable
+    byID[id]?.accepted = durable
+    byID[id]?.priority = priority
+  }
+
   func step(_ claim: Submission.Claim, _ priority: IngestPriority) -> Step {
     guard let producer = byID[claim.producerID] else { return .unknown }
     if let owner = claim.owner, producer.owner !== owner { return .takenOver }

@@ -118,6 +118,31 @@ import Testing
     expect(await fixture.submit("new", 41, level: .durable, .historical).1, "reached(durable")
   }
 
+  @Test("a producer that changed its journal goes on behind the newest batch of both after a restart",
+        arguments: [(IngestPriority.live, IngestPriority.historical), (.historical, .live)])
+  func changedLane(first: IngestPriority, second: IngestPriority) async throws {
+    let (journals, store) = (TemporaryJournals(), MemoryStore())
+    do {
+      let fixture = try PipelineFixture(journals, store: store)
+      try await fixture.load("p")
+      // In the database, and still in its segment.
+      for sequence in 1...3 as ClosedRange<UInt64> {
+        expect(await fixture.submit("p", sequence, ["\(sequence)"], first).1, "reached(committed")
+      }
+      store.closeGate()
+      for sequence in 4...6 as ClosedRange<UInt64> {
+        expect(await fixture.submit("p", sequence, ["\(sequence)"], level: .durable, second).1, "reached(durable")
+      }
+      fixture.pipeline.stop(deadline: .zero)
+    }
+    let fixture = try PipelineFixture(journals, store: store, isGateClosed: true)
+    #expect(try await fixture.open("p", Owner(), second) == 6)
+    expect(await fixture.submit("p", 5, level: .durable, second).1, "duplicate(durable)")
+    store.openGate()
+    expect(await fixture.submit("p", 7, ["7"], second).1, "reached(committed")
+    #expect(store.stored.deviceIDs == (1...7).map { "\($0)" })
+  }
+
   @Test("a lane with its own backlog survives a restart with its own order") func bothRestart() async throws {
     let (journals, store) = (TemporaryJournals(), MemoryStore())
     do {

@@ -1,8 +1,8 @@
 // The admin service: one file an RPC, and here what they share.
 package import Contracts
 package import HTTPCore
-package import RPC
 internal import Protobuf
+package import RPC
 internal import Synchronization
 
 /// Shows operators the running server and ends streams for them.
@@ -49,8 +49,10 @@ package final class ServerFacts: Sendable {
   /// Limits and their use at this moment; nil: the server is only starting.
   func quotas() async -> [ESPV1.Quota]? {
     guard let known = known.withLock({ $0 }) else { return nil }
+    let count = await known.connectionCount()
     let connections = ESPV1.Quota.with {
       $0.subject = "connections"
+      $0.used = UInt64(count)
       $0.limit = UInt64(known.info.limits?.maxConnections ?? 0)
     }
     let memory = ESPV1.Quota.with {
@@ -59,9 +61,7 @@ package final class ServerFacts: Sendable {
       $0.used = UInt64(known.budget.usedBytes(.held))
       $0.limit = UInt64(known.budget.halfBytes)
     }
-    var quotas = [connections, memory] + known.ingest().quotas
-    quotas[0].used = UInt64(await known.connectionCount())
-    return quotas
+    return [connections, memory] + known.ingest().quotas
   }
 
   /// The facts of this moment; nil: the server is only starting.
